@@ -1,0 +1,93 @@
+"""The typer application: which commands there are, and what happens to errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import typer
+
+from pytau_hpc.errors import Invalid, PytauHpcError
+
+RUN, LOOK, SETUP = "Run a sweep", "Look", "Set up"
+
+#: command → the panel of the help that it stands in; each has a module of that name here with a function `command`.
+COMMANDS = {
+    "plan": RUN,
+    "submit": RUN,
+    "resume": RUN,
+    "status": LOOK,
+    "export": LOOK,
+    "demo": SETUP,
+    "worker": None,
+}
+
+
+def build(wanted: Sequence[str]) -> typer.Typer:
+    """The application with the commands that are wanted: each is imported only when it is run or described."""
+    app = typer.Typer(
+        name="pytau-hpc",
+        help="Plan, run and resume sweeps of Bayesian changepoint models, on SLURM or on this computer.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback(invoke_without_command=True)
+    def _root(version: bool = typer.Option(False, "--version", help="Print the version and end.")) -> None:
+        if version:
+            from pytau_hpc import __version__
+
+            typer.echo(f"pytau_hpc {__version__}")
+            raise typer.Exit
+
+    for name in wanted:
+        module = import_module(f"pytau_hpc.cli.{name}")
+        panel = COMMANDS[name]
+        app.command(name, rich_help_panel=panel, hidden=panel is None)(module.command)
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    named = next((word for word in arguments if not word.startswith("-")), None)
+    app = build([named] if named in COMMANDS else list(COMMANDS))
+    try:
+        result = app(args=list(arguments), standalone_mode=False, prog_name="pytau-hpc")
+    except PytauHpcError as error:
+        _show(error, as_json=_wants_json(arguments))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        # typer's own errors about the command line know how to show themselves; anything else is a bug of ours.
+        show = getattr(error, "show", None)
+        code = getattr(error, "exit_code", None)
+        if show is None or code is None:
+            raise
+        show()
+        return int(code)
+    return result if isinstance(result, int) else 0
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    return "--json" in arguments or os.environ.get("PYTAU_HPC_OUTPUT") == "json"
+
+
+def _show(error: PytauHpcError, *, as_json: bool) -> None:
+    if as_json:
+        problems = [problem.as_json() for problem in error.problems] if isinstance(error, Invalid) else []
+        body = {"code": type(error).__name__, "message": error.message, "problems": problems, "help": error.help}
+        print(json.dumps({"schema": "pytau-hpc/error/1", "error": body}))
+        return
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.help:
+        print(f"help: {error.help}", file=sys.stderr)

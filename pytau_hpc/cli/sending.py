@@ -1,0 +1,127 @@
+"""What `submit` and `resume` have in common on the command line: everything but the word."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from pytau_hpc.choose import Command
+from pytau_hpc.cli.options import shown, talk
+from pytau_hpc.collect import collect
+from pytau_hpc.errors import UserError
+from pytau_hpc.executors import executor
+from pytau_hpc.executors.profile import find_profile
+from pytau_hpc.ledger import queries
+from pytau_hpc.reports import sending as report
+from pytau_hpc.submit import Done, Order, Prepared, prepare, submit
+from pytau_hpc.sweep.manifest import read_manifest
+from pytau_hpc.sweep.resources import Request, parse_time
+from pytau_hpc.sweep.run_dir import SweepDir, find_sweep
+
+FINISHED_WITH_FAILURES, INTERRUPTED = 3, 130
+
+
+def send(
+    command: Command,
+    *,
+    sweep: str | None,
+    profile: str | None,
+    jobs: int | None,
+    dry_run: bool,
+    yes: bool,
+    mem: float | None,
+    time: str | None,
+    points_per_task: int | None,
+    where: str | None,
+    as_json: bool,
+) -> int:
+    """Run one of the two commands; returns the exit code."""
+    place = find_sweep(sweep)
+    order = Order(
+        command=command,
+        profile=find_profile(profile, read_manifest(place.path).profile, study=place.study),
+        request=Request(mem_gb=mem, time_min=_minutes(time), points_per_task=points_per_task),
+        workers=jobs,
+        only=_only(place, where),
+    )
+    if dry_run:
+        prepared = prepare(place, order)
+        _notes(prepared)
+        print(report.dry_run_json(place, prepared) if as_json else report.dry_run_text(place, prepared))
+        return 0
+
+    local = executor(order.profile.executor).blocks
+    bar = report.Progress(place, quiet=as_json) if local else None
+
+    def confirm(prepared: Prepared) -> bool:
+        _notes(prepared)
+        talk(report.announcement(prepared, command))
+        agreed = local or yes or _agreed(prepared)
+        if agreed and bar is not None:
+            bar.start(prepared)
+        return agreed
+
+    try:
+        done = submit(place, order, confirm=confirm, tick=bar.tick if bar else lambda: None)
+    finally:
+        if bar is not None:
+            bar.finish()
+    return _closing(place, done, as_json=as_json)
+
+
+def _closing(place: SweepDir, done: Done, *, as_json: bool) -> int:
+    with collect(place, fresh=True) as collected:
+        counts = queries.counts(collected.ledger)
+    if as_json:
+        print(json.dumps(report.outcome_json(place, done, counts)))
+    else:
+        print(report.outcome_text(place, done, counts))
+    if done.sent is None:
+        return 0
+    if done.sent.stopped:
+        return INTERRUPTED
+    blocked = not done.sent.job_ids
+    bad = sum(count.points for count in counts if count.state in ("failed", "lost", "interrupted"))
+    return FINISHED_WITH_FAILURES if blocked and bad else 0
+
+
+def _notes(prepared: Prepared) -> None:
+    for note in prepared.notes:
+        talk(f"! {note}")
+
+
+def _agreed(prepared: Prepared) -> bool:
+    """Ask on a terminal; without one, refuse rather than guess.
+
+    Raises
+    ------
+    UserError : there is nobody to ask
+    """
+    if prepared.submission is None:
+        return False
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UserError(
+            "this would ask a question, but this is not a terminal",
+            help=f"add --yes ({report.at_most(prepared.submission)})",
+        )
+    talk("Proceed? [Y/n] ")
+    return sys.stdin.readline().strip().lower() in ("", "y", "yes")
+
+
+def _only(place: SweepDir, where: str | None) -> frozenset[str] | None:
+    if where is None:
+        return None
+    with collect(place, ask=False) as collected:
+        return frozenset(row["point_id"] for row in queries.points(collected.ledger, where))
+
+
+def _minutes(time: str | None) -> int | None:
+    if time is None:
+        return None
+    try:
+        return parse_time(time)
+    except ValueError as error:
+        raise UserError(f"--time: {error}") from None
+
+
+__all__ = ["send", "shown"]

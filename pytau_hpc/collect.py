@@ -1,0 +1,327 @@
+"""Bring the ledger up to date with the files: the only writer of the ledger.
+
+Cost is proportional to what is new. Everything that decides a state is a file: journals, results, and the verdicts
+"this run was found gone", which are written here, once, beside the submission they are about. Where the folder cannot
+be written to, the same work is done on a private copy in memory and no verdict is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pytau_hpc.errors import LockTimeout
+from pytau_hpc.executors import executor
+from pytau_hpc.executors.base import Gone, OpenTask, TaskKey
+from pytau_hpc.files import publish_text
+from pytau_hpc.ledger import queries
+from pytau_hpc.ledger.ledger import Ledger
+from pytau_hpc.ledger.states import restate
+from pytau_hpc.sweep.journal import read_from
+from pytau_hpc.sweep.manifest import read_manifest, revisions
+from pytau_hpc.sweep.process import ProcessIdentity
+from pytau_hpc.sweep.run_dir import SweepDir
+from pytau_hpc.sweep.state import Kind
+from pytau_hpc.sweep.submission import Submission
+
+_JOURNAL_NAME = re.compile(r"(\d+)\.r(\d+)\.jsonl")
+#: A folder changed less than this ago may change again within the resolution of its time stamp: look again.
+_SETTLED_S = 2.0
+#: A scheduler is asked at most this often, unless a decision depends on the answer.
+_ASK_EVERY_S = 30.0
+
+
+@dataclass
+class Collected:
+    """An open ledger, up to date, and what is to be said about how it came to be."""
+
+    ledger: Ledger
+    notes: tuple[str, ...] = ()
+    reachable: bool | None = None
+    waiting: frozenset[TaskKey] = frozenset()
+    looked: bool = False  #: every executor with open tasks was looked at, now, and answered
+
+    def __enter__(self) -> Collected:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.ledger.close()
+
+
+def collect(
+    sweep: SweepDir, *, now: float | None = None, ask: bool = True, fresh: bool = False, lock_timeout_s: float = 20.0
+) -> Collected:
+    """Fold what is new into the ledger and return it, open.
+
+    Parameters
+    ----------
+    now : seconds since the epoch
+    ask : look at processes and the scheduler for tasks that are gone
+    fresh : ask the scheduler even if it was asked a moment ago (because something is about to be sent)
+
+    Raises
+    ------
+    LockTimeout : another process has been collecting for longer than `lock_timeout_s`
+    """
+    now = time.time() if now is None else now
+    if not os.access(sweep.path, os.W_OK):
+        return _collect_into(Ledger.in_memory(sweep.ledger), sweep, now, ask=False, fresh=False)
+    lock = FileLock(sweep.ledger_lock, timeout=lock_timeout_s, mode=0o664)
+    try:
+        with lock:
+            return _collect_into(Ledger.open(sweep.ledger), sweep, now, ask=ask, fresh=fresh)
+    except Timeout:
+        raise LockTimeout(
+            f"another process is updating {sweep.ledger} and did not finish within {lock_timeout_s:.0f} s",
+            help="try again; the lock frees itself when that process ends",
+        ) from None
+
+
+def _collect_into(ledger: Ledger, sweep: SweepDir, now: float, *, ask: bool, fresh: bool) -> Collected:
+    found = Collected(ledger)
+
+    def work() -> None:
+        _read_manifest(ledger, sweep)
+        _read_submissions(ledger, sweep)
+        uuids = [row[0] for row in ledger.connection.execute("SELECT uuid FROM submission ORDER BY number")]
+        for uuid in uuids:
+            _read_journals(ledger, sweep, uuid, now)
+            _read_verdicts(ledger, sweep, uuid)
+        _look_for_results(ledger, sweep, now)
+        if ask:
+            _ask_executors(ledger, sweep, found, now, fresh)
+        restate(ledger, found.waiting)
+        if found.looked:
+            queries.close_finished_submissions(ledger, found.waiting)
+
+    try:
+        ledger.in_transaction(work)
+    except BaseException:
+        ledger.close()
+        raise
+    return found
+
+
+# -- the plan and the submissions -----------------------------------------------------------------------------------
+
+
+def _read_manifest(ledger: Ledger, sweep: SweepDir) -> None:
+    newest = str(max(revisions(sweep.path), default=0))
+    if ledger.meta("revision") != newest:
+        ledger.load_manifest(newest, read_manifest(sweep.path).points())
+
+
+def _read_submissions(ledger: Ledger, sweep: SweepDir) -> None:
+    new = set(_names(sweep.submissions)) - ledger.known_submissions()
+    paths = [sweep.submission_file(uuid) for uuid in new if not uuid.startswith(".")]
+    submissions = [Submission.read(path) for path in paths if path.exists()]
+    for submission in sorted(submissions, key=lambda submission: submission.number):
+        ledger.add_submission(submission)
+
+
+# -- journals and verdicts ------------------------------------------------------------------------------------------
+
+
+def _read_journals(ledger: Ledger, sweep: SweepDir, uuid: str, now: float) -> None:
+    folder = sweep.journal_of(uuid)
+    known = ledger.journal_offsets(uuid)
+    listed = _entries_if_changed(ledger, folder, f"journals:{uuid}", now)
+    sizes: dict[tuple[int, int], int] = {}
+    if listed is not None:
+        for entry in listed:
+            match = _JOURNAL_NAME.fullmatch(entry.name)
+            if match and (int(match[1]), int(match[2])) not in known:
+                sizes[int(match[1]), int(match[2])] = entry.stat().st_size
+    for (task, run), (_, closed) in known.items():
+        if not closed:
+            with contextlib.suppress(FileNotFoundError):
+                sizes[task, run] = sweep.journal(uuid, task, run).stat().st_size
+    for (task, run), size in sorted(sizes.items()):
+        offset, _ = known.get((task, run), (0, False))
+        if size > offset or (task, run) not in known:
+            ledger.add_chapter(uuid, task, run, read_from(sweep.journal(uuid, task, run), offset))
+
+
+def _read_verdicts(ledger: Ledger, sweep: SweepDir, uuid: str) -> None:
+    folder = sweep.gone(uuid)
+    done = int((ledger.hint(f"verdicts:{uuid}") or ("0", 0.0))[0])
+    while True:
+        path = folder / f"{done:06}.json"
+        try:
+            verdicts = json.loads(path.read_text(encoding="utf-8"))["verdicts"]
+        except FileNotFoundError:
+            break
+        for task, run, kind in verdicts:
+            ledger.mark_gone(uuid, task, run, Kind(kind))
+        done += 1
+        ledger.set_hint(f"verdicts:{uuid}", str(done), 0.0)
+
+
+def _write_verdicts(ledger: Ledger, sweep: SweepDir, gone: Iterable[Gone], now: float) -> None:
+    by_submission: dict[str, list[Gone]] = defaultdict(list)
+    for verdict in gone:
+        by_submission[verdict.submission].append(verdict)
+    for uuid, verdicts in by_submission.items():
+        folder = sweep.gone(uuid)
+        folder.mkdir(exist_ok=True)
+        number = int((ledger.hint(f"verdicts:{uuid}") or ("0", 0.0))[0])
+        body = {"format": 1, "at": now, "verdicts": [[v.task, v.run, v.kind.value] for v in verdicts]}
+        if publish_text(folder / f"{number:06}.json", json.dumps(body) + "\n"):
+            _read_verdicts(ledger, sweep, uuid)
+
+
+# -- results --------------------------------------------------------------------------------------------------------
+
+
+def _look_for_results(ledger: Ledger, sweep: SweepDir, now: float) -> None:
+    """Find results that no journal told of (another sweep's, or of a worker that died just after publishing), and
+    notice those that were removed."""
+    for folder in {row[0] for row in ledger.connection.execute("SELECT DISTINCT result_folder FROM point")}:
+        entries = _entries_if_changed(ledger, sweep.study / folder, f"results:{folder}", now)
+        if entries is None and not _has_new_points(ledger, folder):
+            continue
+        names = {entry.name for entry in entries} if entries is not None else set(_names(sweep.study / folder))
+        changed: dict[str, bool] = {}
+        for point_id, path, has_result in ledger.connection.execute(
+            "SELECT point_id, result_path, has_result FROM point WHERE result_folder = ?", (folder,)
+        ):
+            listed = Path(path).name in names
+            if listed and not has_result and _adopt(ledger, sweep, point_id, path):
+                changed[point_id] = True
+            elif has_result and not listed and not (sweep.study / path).exists():
+                changed[point_id] = False
+        ledger.set_results(changed)
+        ledger.set_hint(f"looked:{folder}", ledger.meta("revision") or "", now)
+
+
+def _has_new_points(ledger: Ledger, folder: str) -> bool:
+    """Whether the plan was revised since this folder was looked through."""
+    looked = ledger.hint(f"looked:{folder}")
+    return looked is None or looked[0] != (ledger.meta("revision") or "")
+
+
+def _adopt(ledger: Ledger, sweep: SweepDir, point_id: str, path: str) -> bool:
+    """Take over a result that no journal of this sweep tells of: valid if it opens and carries the right id."""
+    from pytau_hpc.inference.result_file import ResultInvalid, read_attrs
+
+    try:
+        attrs = read_attrs(sweep.study / path)
+    except (ResultInvalid, OSError):
+        return False
+    if attrs.get("point_id") != point_id:
+        return False
+    ledger.adopt(point_id, attrs.get("quality") or {})
+    return True
+
+
+# -- who is alive ---------------------------------------------------------------------------------------------------
+
+
+def _ask_executors(ledger: Ledger, sweep: SweepDir, found: Collected, now: float, fresh: bool) -> None:
+    tasks: dict[str, list[OpenTask]] = defaultdict(list)
+    for row in queries.open_tasks(ledger):
+        process = None
+        if row["pid"] is not None:
+            process = ProcessIdentity(
+                host=row["process_host"], boot_id=row["boot_id"], pid=row["pid"], started=row["process_started"]
+            )
+        tasks[row["executor"]].append(
+            OpenTask(
+                submission=row["submission"],
+                task=row["task"],
+                array=row["array"],
+                element=row["element"],
+                job_name=f"{row['job_prefix']}.{row['array']}",
+                driver=ProcessIdentity.from_json(json.loads(row["driver"])),
+                grace_s=row["grace_s"],
+                time_limit_s=row["time_limit_s"],
+                run=row["run"],
+                run_over=bool(row["run_over"]),
+                run_ended=row["run_ended"],
+                run_process=process,
+                run_started_at=row["run_started_at"],
+            )
+        )
+    notes, waiting, gone, looked = [], set(found.waiting), [], True
+    for name, held in tasks.items():
+        remembered = ledger.hint(f"look:{name}")
+        before = json.loads(remembered[0]) if remembered else {"absent": {}, "waiting": []}
+        if name == "slurm" and not fresh and remembered and 0 <= now - remembered[1] < _ASK_EVERY_S:
+            waiting |= {(uuid, task) for uuid, task in before["waiting"]}
+            found.reachable, looked = True, False
+            continue
+        sighting = executor(name).look(held, absent=before["absent"], now=now)
+        if sighting.reachable is not None:
+            found.reachable = sighting.reachable
+            looked = looked and sighting.reachable
+        if sighting.note:
+            notes.append(sighting.note)
+        waiting |= sighting.waiting
+        gone += sighting.gone
+        if sighting.reachable is not False:
+            kept = {"absent": dict(sighting.absent), "waiting": sorted(sighting.waiting)}
+            ledger.set_hint(f"look:{name}", json.dumps(kept), now)
+    _write_verdicts(ledger, sweep, gone, now)
+    for key in frozenset(waiting) ^ _waiting_before(ledger):
+        ledger.touch_task(*key)
+    ledger.set_hint("waiting", json.dumps(sorted(waiting)), now)
+    found.waiting, found.notes, found.looked = frozenset(waiting), tuple(notes), looked
+
+
+def _waiting_before(ledger: Ledger) -> frozenset[TaskKey]:
+    hint = ledger.hint("waiting")
+    return frozenset((uuid, task) for uuid, task in json.loads(hint[0])) if hint else frozenset()
+
+
+# -- folders --------------------------------------------------------------------------------------------------------
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _entries_if_changed(ledger: Ledger, folder: Path, hint: str, now: float) -> list[os.DirEntry[str]] | None:
+    """The entries of a folder, or None where nothing was added or removed since the last look."""
+    try:
+        changed_ns = folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        changed_ns = 0
+    known = ledger.hint(hint)
+    if known is not None and known[0] == str(changed_ns):
+        return None
+    if now - changed_ns / 1e9 > _SETTLED_S:
+        ledger.set_hint(hint, str(changed_ns), now)
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        return list(entries)
+    return []
+
+
+@contextlib.contextmanager
+def submit_lock(sweep: SweepDir, timeout_s: float = 60.0) -> Iterator[None]:
+    """Held from `choose` to the written submission: two `resume`s at once must not send the same points.
+
+    Raises
+    ------
+    LockTimeout : another submit or resume holds it
+    """
+    try:
+        with FileLock(sweep.submit_lock, timeout=timeout_s, mode=0o664):
+            yield
+    except Timeout:
+        raise LockTimeout(
+            f"another submit or resume of {sweep.name} is being prepared and did not finish within {timeout_s:.0f} s",
+            help="try again; the lock frees itself when that process ends",
+        ) from None

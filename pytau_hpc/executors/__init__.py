@@ -1,0 +1,26 @@
+"""Where tasks run. `EXECUTORS` lists the ways; each is one module that implements `base.Executor`.
+
+Every executor runs the same command for a task, ``python -m pytau_hpc worker SWEEP SUBMISSION TASK``, and nothing else
+about a task depends on which executor ran it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from pytau_hpc.executors.base import Executor
+
+#: name → the class, imported when it is asked for (submitit is not needed to show a status).
+EXECUTORS: Mapping[str, str] = {
+    "local": "pytau_hpc.executors.local:LocalExecutor",
+    "slurm": "pytau_hpc.executors.slurm:SlurmExecutor",
+    "inline": "pytau_hpc.executors.inline:InlineExecutor",
+}
+
+
+def executor(name: str) -> Executor:
+    """The executor of that name."""
+    module, _, attribute = EXECUTORS[name].partition(":")
+    made: Executor = getattr(import_module(module), attribute)()
+    return made

@@ -1,0 +1,147 @@
+"""Writing files so that a reader never sees half of one, and digests of what is in them.
+
+Two ways to write something that others read: `write_atomic` (the old file or the whole new one) for what has one
+writer, and `publish_no_replace` (a complete file gets its final name, the first one wins) for what several processes
+may finish at once. Nothing here knows what is in the files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: sorted keys, no spaces, no NaN.
+
+    Raises
+    ------
+    ValueError : a float that is not finite
+    TypeError : a value that JSON does not have
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def beside(path: Path) -> Path:
+    """A hidden name in the same folder that only this call uses."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+
+
+def fsync_dir(folder: Path) -> None:
+    """Make the names in a folder durable. File systems that cannot sync a folder keep their own promise."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def fsync_file(path: Path) -> None:
+    """Flush a closed file's bytes to disk (quota and disk-full errors surface here, not at `close`)."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """A hidden name beside `path` to write to; removed at the end if it is still there."""
+    temporary = beside(path)
+    try:
+        yield temporary
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _write_and_sync(path: Path, content: str | bytes) -> None:
+    data = content.encode() if isinstance(content, str) else content
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace `path` so that a reader sees the old file or the whole new one, never half."""
+    with staged(path) as temporary:
+        _write_and_sync(temporary, content)
+        os.replace(temporary, path)
+    fsync_dir(path.parent)
+
+
+def publish_text(path: Path, content: str) -> bool:
+    """Write a new file under a name that nobody may overwrite. False where the name was taken already."""
+    with staged(path) as temporary:
+        _write_and_sync(temporary, content)
+        return publish_no_replace(temporary, path)
+
+
+def publish_no_replace(source: Path, final: Path) -> bool:
+    """Give a complete, synced file its final name; the first one wins.
+
+    Returns True when `final` is now our file, False when another one was there before. A network file system may
+    report an error for a link that was made (the answer was lost), so the verdict is read from the target. Where
+    links do not exist, an O_EXCL claim beside the target decides who may rename.
+    """
+    try:
+        os.link(source, final)
+    except FileExistsError:
+        return _same_inode(source, final)
+    except OSError as error:
+        if _same_inode(source, final):
+            return True
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES):
+            raise
+        return _claim_and_rename(source, final)
+    fsync_dir(final.parent)
+    return True
+
+
+def _same_inode(a: Path, b: Path) -> bool:
+    try:
+        return os.path.samefile(a, b)
+    except OSError:
+        return False
+
+
+def _claim_and_rename(source: Path, final: Path) -> bool:
+    claim = final.with_name(f".{final.name}.claim")
+    try:
+        os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except FileExistsError:
+        if final.exists():
+            return False
+        # The claimant died between its claim and its rename. Its file would have had the same name and the same
+        # meaning as ours, so taking the claim over cannot lose anything.
+    if final.exists():
+        return False
+    os.replace(source, final)
+    fsync_dir(final.parent)
+    return True
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

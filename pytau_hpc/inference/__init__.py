@@ -1,0 +1,17 @@
+"""The inference methods, by name. Importing this imports neither numpy nor PyMC nor JAX.
+
+To add a method: write one module with a `KIND`, and add one line here. The contract tests find it by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytau_hpc.inference import advi
+from pytau_hpc.inference.method import MethodKind
+
+METHODS: Mapping[str, MethodKind] = {
+    "advi": advi.KIND,
+}
+
+__all__ = ["METHODS", "MethodKind"]

@@ -1,0 +1,41 @@
+"""What a fit returns: draws, how good they are, and how they were reached.
+
+Every inference method returns a `Posterior`; `inference.result_file` writes it. Nothing here computes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Info = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posterior:
+    """Draws and diagnostics of one fit.
+
+    Attributes
+    ----------
+    draws : one array per variable, shape (draw, …); `tau` is in bins, sorted along its last axis
+    elbo : evidence lower bound in nats (higher is better), estimated from fresh draws; PyTau's "loss" is its negative
+    elbo_se : standard error of that estimate, in nats
+    converged : whether the method's own stopping test was met before the budget was spent
+    iterations : optimiser steps behind the returned draws (not those of starts that were dropped)
+    loss : float array, shape (record,), negative ELBO as recorded on the way
+    loss_every : iterations between two records of `loss`
+    info : whatever else the method knows (engine, start that won, seconds, …), one plain value each
+    """
+
+    draws: Mapping[str, np.ndarray]
+    elbo: float
+    elbo_se: float
+    converged: bool
+    iterations: int
+    loss: np.ndarray
+    loss_every: int
+    info: Info = field(default_factory=dict)

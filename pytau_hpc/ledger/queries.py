@@ -1,0 +1,124 @@
+"""Questions to the ledger that need no pandas: what `status`, `choose` and the progress bars ask."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytau_hpc.errors import UserError
+from pytau_hpc.ledger.ledger import Ledger
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateCount:
+    """How many planned points are in a state, for one reason."""
+
+    state: str
+    kind: str | None
+    points: int
+
+
+def axes(ledger: Ledger) -> list[str]:
+    return list(json.loads(ledger.meta("axes") or "[]"))
+
+
+def counts(ledger: Ledger) -> list[StateCount]:
+    rows = ledger.connection.execute("SELECT state, kind, count(*) FROM point WHERE planned = 1 GROUP BY state, kind")
+    return [StateCount(state=state, kind=kind, points=n) for state, kind, n in rows]
+
+
+def counts_by(ledger: Ledger, axis: str) -> list[tuple[Any, str, int]]:
+    """(value of the axis, state, number of points), values in the order of the manifest.
+
+    Raises
+    ------
+    UserError : no such axis
+    """
+    known = axes(ledger)
+    if axis not in known:
+        raise UserError(f"no axis `{axis}` in this sweep", help=f"its axes are {', '.join(known)}")
+    rows = ledger.connection.execute(
+        f'SELECT a."{axis}" AS value, p.state, count(*) FROM point p JOIN axis a USING (point_id) WHERE p.planned = 1 '
+        "GROUP BY value, p.state ORDER BY min(p.position)"
+    )
+    return [(value, state, n) for value, state, n in rows]
+
+
+def points(ledger: Ledger, where: str | None = None, arguments: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    """Rows of the view `points`, in the order of the manifest. `where` is an SQL condition that a person wrote.
+
+    Raises
+    ------
+    UserError : SQLite cannot make sense of the condition; its words are in the message
+    """
+    if ledger.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'points'").fetchone() is None:
+        return []
+    sql = "SELECT * FROM points" + (f" WHERE ({where})" if where else "")
+    try:
+        ledger.connection.execute("PRAGMA query_only = ON")
+        return ledger.connection.execute(sql, arguments).fetchall()
+    except sqlite3.Error as error:
+        raise UserError(
+            f"--where {where!r} is not a condition on the points: {error}",
+            help=f"columns: {', '.join(axes(ledger))}, state, kind, attempts, elapsed_s, elbo, …",
+        ) from None
+    finally:
+        ledger.connection.execute("PRAGMA query_only = OFF")
+
+
+def usage(ledger: Ledger) -> sqlite3.Row:
+    """What the sweep has used and asked for so far, over finished attempts."""
+    row: sqlite3.Row = ledger.connection.execute(
+        "SELECT coalesce(sum(a.cpu_s), 0) AS cpu_s, coalesce(sum(a.elapsed_s), 0) AS elapsed_s, "
+        "avg(CASE WHEN t.mem_bytes > 0 THEN 1.0 * a.max_rss_bytes / t.mem_bytes END) AS mem_fraction, "
+        "avg(CASE WHEN a.elapsed_s > 0 AND t.cpus > 0 THEN a.cpu_s / (a.elapsed_s * t.cpus) END) AS cpu_fraction "
+        "FROM attempt a JOIN task t USING (submission, task) WHERE a.outcome IN ('succeeded', 'failed', 'interrupted')"
+    ).fetchone()
+    return row
+
+
+def recent_rate(ledger: Ledger, last: int = 200) -> tuple[int, float] | None:
+    """(points, seconds): how many of the newest successes came in how long, or None where there are too few."""
+    rows = ledger.connection.execute(
+        "SELECT ended_at FROM point WHERE planned = 1 AND state = 'succeeded' AND ended_at IS NOT NULL "
+        "ORDER BY ended_at DESC LIMIT ?",
+        (last,),
+    ).fetchall()
+    if len(rows) < 3:
+        return None
+    seconds = rows[0][0] - rows[-1][0]
+    return (len(rows) - 1, seconds) if seconds > 0 else None
+
+
+def open_tasks(ledger: Ledger) -> list[sqlite3.Row]:
+    """Tasks of open submissions that are not known to be gone, each with its newest run (columns ``run_*``)."""
+    return ledger.connection.execute(
+        "SELECT t.submission, t.task, t.array, t.element, t.time_limit_s, s.executor, s.job_prefix, s.driver, "
+        "  s.grace_s, r.run, r.ended AS run_ended, "
+        "  (r.ended IS NOT NULL OR r.gone IS NOT NULL) AS run_over, r.started_at AS run_started_at, "
+        "  r.process_host, r.boot_id, r.pid, r.process_started "
+        "FROM submission s JOIN task t ON t.submission = s.uuid "
+        "LEFT JOIN run r ON r.submission = t.submission AND r.task = t.task "
+        "  AND r.run = (SELECT max(run) FROM run x WHERE x.submission = t.submission AND x.task = t.task) "
+        "WHERE s.open = 1 AND (t.gone IS NULL OR r.run IS NOT NULL) ORDER BY s.number, t.task"
+    ).fetchall()
+
+
+def close_finished_submissions(ledger: Ledger, waiting: frozenset[tuple[str, int]]) -> None:
+    """Stop watching submissions none of whose points can still be worked on.
+
+    A run that is found later all the same is read all the same: closing only ends the questions to the scheduler.
+    """
+    held = sorted({submission for submission, _ in waiting})
+    marks = ", ".join("?" * len(held))
+    ledger.connection.execute(
+        f"UPDATE submission SET open = 0 WHERE open = 1 AND uuid NOT IN ({marks}) AND NOT EXISTS ("
+        "SELECT 1 FROM task t LEFT JOIN run r ON r.submission = t.submission AND r.task = t.task "
+        "  AND r.run = (SELECT max(run) FROM run x WHERE x.submission = t.submission AND x.task = t.task) "
+        "WHERE t.submission = submission.uuid AND "
+        "  ((r.run IS NULL AND t.gone IS NULL) OR (r.run IS NOT NULL AND r.ended IS NULL AND r.gone IS NULL)))",
+        held,
+    )

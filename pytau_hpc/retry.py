@@ -1,0 +1,104 @@
+"""What a point that did not succeed gets: another try or not, with which resources, from which budget.
+
+A pure table: kind of failure → rule. `choose` asks it; nothing else decides about retries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from pytau_hpc.sweep.resources import Resources
+from pytau_hpc.sweep.state import Kind
+
+
+class Budget(Enum):
+    """What a retry is charged to."""
+
+    FAILURES = "failures"  #: the fit's own fault
+    INTERRUPTIONS = "interruptions"  #: somebody else's fault
+    NONE = "none"  #: never tried again by itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """How one kind of failure is answered."""
+
+    budget: Budget
+    mem_factor: float = 1.0
+    time_factor: float = 1.0
+    why: str
+
+
+RULES: Mapping[Kind, Rule] = {
+    # The same memory would die the same way.
+    Kind.OUT_OF_MEMORY: Rule(budget=Budget.FAILURES, mem_factor=1.5, why="again with more memory"),
+    # Goes on from the checkpoint, with more time so that it ends.
+    Kind.TIMEOUT: Rule(budget=Budget.FAILURES, time_factor=1.5, why="again with more time, from the checkpoint"),
+    Kind.PREEMPTED: Rule(budget=Budget.INTERRUPTIONS, why="again, from the checkpoint"),
+    Kind.NODE: Rule(budget=Budget.INTERRUPTIONS, why="again, from the checkpoint"),
+    Kind.KILLED: Rule(budget=Budget.INTERRUPTIONS, why="again, from the checkpoint"),
+    Kind.NEVER_STARTED: Rule(budget=Budget.INTERRUPTIONS, why="again: it never ran"),
+    # Tried once more because some are passing; the same again is final (see `verdict`).
+    Kind.EXCEPTION: Rule(budget=Budget.FAILURES, why="once more; the same error again is final"),
+    Kind.NON_FINITE: Rule(budget=Budget.NONE, why="not again: the same numbers lead to the same place"),
+    Kind.BAD_INPUT: Rule(budget=Budget.NONE, why="not again: the input has to change first"),
+    # The disk may have been cleaned since; nothing about the fit was wrong.
+    Kind.NO_SPACE: Rule(budget=Budget.INTERRUPTIONS, why="again: the disk was full"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryLimits:
+    """How many more tries each budget allows, and how far requests may grow."""
+
+    failures: int = 2
+    interruptions: int = 10
+    max_mem_gb: float = 128.0
+    max_time_min: int = 2 * 24 * 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """`again` with `resources`, or not; `why` in words for the person who asks."""
+
+    again: bool
+    resources: Resources
+    why: str
+
+
+def verdict(
+    kind: Kind,
+    *,
+    asked: Resources,
+    failures: int,
+    interruptions: int,
+    repeated_error: bool,
+    limits: RetryLimits,
+) -> Verdict:
+    """Whether a point may run again after it ended with `kind`.
+
+    Parameters
+    ----------
+    asked : what its last task asked for
+    failures, interruptions : what the point was charged so far, this time included
+    repeated_error : its last two failures were the same exception at the same place
+    """
+    rule = RULES[kind]
+    if rule.budget is Budget.NONE:
+        return Verdict(again=False, resources=asked, why=rule.why)
+    if kind is Kind.EXCEPTION and repeated_error:
+        return Verdict(again=False, resources=asked, why="not again: the same error twice")
+    if rule.budget is Budget.FAILURES and failures > limits.failures:
+        return Verdict(again=False, resources=asked, why=f"not again: {failures} failures")
+    if rule.budget is Budget.INTERRUPTIONS and interruptions > limits.interruptions:
+        return Verdict(again=False, resources=asked, why=f"not again: {interruptions} interruptions")
+    grown = Resources(
+        cpus=asked.cpus,
+        mem_gb=min(asked.mem_gb * rule.mem_factor, max(limits.max_mem_gb, asked.mem_gb)),
+        time_min=min(round(asked.time_min * rule.time_factor), max(limits.max_time_min, asked.time_min)),
+    )
+    if grown == asked and (rule.mem_factor > 1 or rule.time_factor > 1):
+        return Verdict(again=False, resources=asked, why="not again: it had all that the profile allows")
+    return Verdict(again=True, resources=grown, why=rule.why)

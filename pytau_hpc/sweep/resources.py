@@ -1,0 +1,138 @@
+"""What a task may use and how often a point may be tried: values, their text forms, and who overrides whom.
+
+None of this is part of a point's identity: the same fit with more memory is the same fit. What a retry asks for is
+decided in `retry`; how a request reaches the scheduler, in `executors`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+_SLURM_TIME = re.compile(
+    r"(?:(?P<days>\d+)-(?P<dh>\d+)(?::(?P<dm>\d+)(?::(?P<ds>\d+))?)?"
+    r"|(?P<h>\d+):(?P<hm>\d+):(?P<hs>\d+)"
+    r"|(?P<m>\d+)(?::(?P<s>\d+))?)\Z",
+    re.ASCII,
+)
+MAX_TIME_MIN = 366 * 24 * 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one task may use: CPUs, memory in GiB, walltime in minutes."""
+
+    cpus: int = 1
+    mem_gb: float = 4.0
+    time_min: int = 60
+
+    @property
+    def time(self) -> str:
+        return format_time(self.time_min)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"cpus": self.cpus, "mem_gb": self.mem_gb, "time_min": self.time_min}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Resources:
+        return cls(cpus=row["cpus"], mem_gb=row["mem_gb"], time_min=row["time_min"])
+
+
+PointsPerTask = int | Literal["auto"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What one source (command line, spec, profile) asks for; None where it says nothing."""
+
+    cpus: int | None = None
+    mem_gb: float | None = None
+    time_min: int | None = None
+    points_per_task: PointsPerTask | None = None
+
+    def over(self, weaker: Request) -> Request:
+        """This request, completed by a weaker one: command line > spec > profile."""
+        return Request(
+            **{
+                field.name: getattr(self, field.name) if getattr(self, field.name) is not None else other
+                for field, other in ((field, getattr(weaker, field.name)) for field in fields(Request))
+            }
+        )
+
+    def resources(self) -> Resources:
+        """The resources asked for, with the built-in ones where nobody says anything."""
+        return Resources(**{name: value for name, value in self._resources().items() if value is not None})
+
+    @property
+    def per_task(self) -> PointsPerTask:
+        return "auto" if self.points_per_task is None else self.points_per_task
+
+    def _resources(self) -> dict[str, Any]:
+        return {"cpus": self.cpus, "mem_gb": self.mem_gb, "time_min": self.time_min}
+
+    def to_json(self) -> dict[str, Any]:
+        """Only what is asked for."""
+        values = {**self._resources(), "points_per_task": self.points_per_task}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Request:
+        return cls(**row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrySettings:
+    """Budgets of a point, and how long silence must last before it means anything.
+
+    failures : how often a point that failed on its own account may be tried again
+    interruptions : how often one that was preempted, lost its node or was stopped may be started again
+    grace_s : seconds of successful scheduler answers without the task before it counts as gone
+    """
+
+    failures: int = 2
+    interruptions: int = 10
+    grace_s: float = 60
+
+    def to_json(self) -> dict[str, Any]:
+        return {"failures": self.failures, "interruptions": self.interruptions, "grace_s": self.grace_s}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> RetrySettings:
+        return cls(**row)
+
+
+def parse_time(text: str | int) -> int:
+    """Minutes of a time limit as SLURM writes it, rounded up to a whole minute.
+
+    SLURM's forms are ``minutes``, ``minutes:seconds``, ``hours:minutes:seconds``, ``days-hours``,
+    ``days-hours:minutes`` and ``days-hours:minutes:seconds`` (man sbatch, ``--time``).
+
+    Raises
+    ------
+    ValueError : not one of these forms, nothing at all, or more than a year
+    """
+    written = isinstance(text, (str, int)) and not isinstance(text, bool)
+    found = _SLURM_TIME.match(str(text)) if written else None
+    if found is None:
+        raise ValueError(f"`{text}` is not a time: write hours:minutes:seconds, days-hours:minutes:seconds or minutes")
+    part = {name: int(value or 0) for name, value in found.groupdict().items()}
+    seconds = (
+        part["days"] * 86400
+        + (part["dh"] + part["h"]) * 3600
+        + (part["dm"] + part["hm"] + part["m"]) * 60
+        + (part["ds"] + part["hs"] + part["s"])
+    )
+    if not 0 < seconds <= MAX_TIME_MIN * 60:
+        raise ValueError(f"the time `{text}` must be more than nothing and at most a year")
+    return math.ceil(seconds / 60)
+
+
+def format_time(minutes: int) -> str:
+    """``01:30:00``, or ``2-00:00:00`` from a day on: the form that sbatch reads and squeue prints."""
+    days, rest = divmod(minutes, 24 * 60)
+    hours, minutes = divmod(rest, 60)
+    clock = f"{hours:02}:{minutes:02}:00"
+    return f"{days}-{clock}" if days else clock

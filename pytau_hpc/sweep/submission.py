@@ -1,0 +1,178 @@
+"""One submission: the tasks that one `submit` or `resume` sends, with the full rows of their points.
+
+It is written, whole, before anything is sent to the scheduler. Workers read their rows here and never in the
+manifest, so that a new revision of the plan cannot pull a row from under a queued task. It is also how a submission
+whose sender was killed is found again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pytau_hpc.errors import PytauHpcError
+from pytau_hpc.sweep.point import Point
+from pytau_hpc.sweep.process import ProcessIdentity
+from pytau_hpc.sweep.resources import Resources
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One array element: points that one process fits one after another."""
+
+    number: int
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Array:
+    """Tasks that are sent together because they ask for the same. Element `i` of the scheduler's array, counted from
+    0, is task `first + i`."""
+
+    number: int
+    first: int
+    tasks: tuple[Task, ...]
+    resources: Resources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What one `submit` or `resume` sends.
+
+    `number` counts the submissions of a sweep and decides which of two is newer (no clock does). `because` says for
+    every point why it was chosen.
+    """
+
+    uuid: str
+    number: int
+    sweep: str
+    command: str
+    created_at: float
+    executor: str
+    profile: Mapping[str, Any]
+    driver: ProcessIdentity
+    checkpoint_s: float
+    grace_s: float
+    arrays: tuple[Array, ...]
+    because: Mapping[str, str]
+
+    @property
+    def tasks(self) -> list[Task]:
+        return [task for array in self.arrays for task in array.tasks]
+
+    @property
+    def job_prefix(self) -> str:
+        return f"{self.sweep}.{self.uuid}"
+
+    def job_name(self, array: Array) -> str:
+        """The scheduler's name of an array: how it is found again after a crash."""
+        return f"{self.job_prefix}.{array.number}"
+
+    def array_of(self, task: int) -> Array:
+        for array in self.arrays:
+            if array.first <= task < array.first + len(array.tasks):
+                return array
+        raise PytauHpcError(f"submission {self.uuid} has no task {task}")
+
+    def to_text(self) -> str:
+        rows = [point.to_json() for task in self.tasks for point in task.points]
+        body = {
+            "format": FORMAT,
+            "uuid": self.uuid,
+            "number": self.number,
+            "sweep": self.sweep,
+            "command": self.command,
+            "created_at": self.created_at,
+            "executor": self.executor,
+            "profile": dict(self.profile),
+            "driver": self.driver.to_json(),
+            "checkpoint_s": self.checkpoint_s,
+            "grace_s": self.grace_s,
+            "arrays": [
+                {
+                    "number": array.number,
+                    "first": array.first,
+                    "resources": asdict(array.resources),
+                    "points_per_task": [len(task.points) for task in array.tasks],
+                }
+                for array in self.arrays
+            ],
+            "because": _pack_column([self.because[row["point_id"]] for row in rows]),
+            "points": pack(rows),
+        }
+        return json.dumps(body, separators=(",", ":"), ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_text(cls, text: str) -> Submission:
+        body = json.loads(text)
+        if body["format"] != FORMAT:
+            raise PytauHpcError(
+                f"submission {body.get('uuid')} has format {body['format']}; this version reads {FORMAT}"
+            )
+        points = [Point.from_json(row) for row in unpack(body["points"])]
+        because = dict(zip((point.point_id for point in points), _unpack_column(body["because"]), strict=True))
+        arrays, start = [], 0
+        for array in body["arrays"]:
+            tasks = []
+            for index, size in enumerate(array["points_per_task"]):
+                tasks.append(Task(number=array["first"] + index, points=tuple(points[start : start + size])))
+                start += size
+            arrays.append(
+                Array(
+                    number=array["number"],
+                    first=array["first"],
+                    tasks=tuple(tasks),
+                    resources=Resources(**array["resources"]),
+                )
+            )
+        plain = ("uuid", "number", "sweep", "command", "created_at", "executor", "profile", "checkpoint_s", "grace_s")
+        return cls(
+            **{key: body[key] for key in plain},
+            driver=ProcessIdentity.from_json(body["driver"]),
+            arrays=tuple(arrays),
+            because=because,
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Submission:
+        return cls.from_text(path.read_text(encoding="utf-8"))
+
+
+# Rows share most of their content. Packed, a column that never changes is stored once, and a column of repeated or
+# structured values as indexes into a table of the distinct ones: 100,000 rows take about 10 MB instead of 100.
+
+
+def pack(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Rows with the same keys → columns, packed."""
+    keys = list(rows[0]) if rows else []
+    return {"n": len(rows), "columns": {key: _pack_column([row[key] for row in rows]) for key in keys}}
+
+
+def unpack(packed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    columns = {key: _unpack_column(column) for key, column in packed["columns"].items()}
+    return [{key: column[i] for key, column in columns.items()} for i in range(packed["n"])]
+
+
+def _pack_column(values: Sequence[Any]) -> dict[str, Any]:
+    texts = [json.dumps(value) for value in values]
+    index: dict[str, int] = {}
+    codes = [index.setdefault(text, len(index)) for text in texts]
+    distinct = [json.loads(text) for text in index]
+    if len(distinct) == 1:
+        return {"n": len(values), "all": distinct[0]}
+    if 2 * len(distinct) > len(values):
+        return {"each": list(values)}
+    return {"table": distinct, "codes": codes}
+
+
+def _unpack_column(column: Mapping[str, Any]) -> list[Any]:
+    if "each" in column:
+        return list(column["each"])
+    if "table" in column:
+        return [column["table"][code] for code in column["codes"]]
+    return [column["all"]] * column["n"]

@@ -1,0 +1,103 @@
+"""What squeue's answers mean. The texts are answers of a real SLURM 22.05."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytau_hpc.executors.base import OpenTask
+from pytau_hpc.executors.squeue import KIND_OF_TERMINAL_STATE, expand, judge, parse
+from pytau_hpc.sweep.process import ProcessIdentity
+from pytau_hpc.sweep.state import Kind
+
+NAME = "gc.0123456789ab.0"
+DRIVER = ProcessIdentity(host="login", boot_id="b", pid=1, started=1.0)
+
+
+def a_task(**known) -> OpenTask:
+    return OpenTask(
+        **{
+            "submission": "0123456789ab",
+            "task": 3,
+            "array": 0,
+            "element": 3,
+            "job_name": NAME,
+            "driver": DRIVER,
+            "grace_s": 60.0,
+            "time_limit_s": 3600.0,
+            **known,
+        }
+    )
+
+
+def judged(task: OpenTask, text: str, *, absent=None, now=1000.0):
+    return judge([task], parse(text), absent=absent or {}, now=now)
+
+
+@pytest.mark.parametrize(
+    ("text", "indexes"),
+    [("7", [7]), ("[4-6%2]", [4, 5, 6]), ("1,3-5", [1, 3, 4, 5]), ("[0]", [0]), ("N/A", [0])],
+)
+def test_array_indexes_are_read_as_squeue_writes_them(text, indexes):
+    assert expand(text) == indexes
+
+
+def test_a_pending_task_is_neither_gone_nor_over():
+    sighting = judged(a_task(), f"{NAME}|3|PENDING|Priority\n")
+
+    assert not sighting.gone
+    assert sighting.reachable
+
+
+def test_a_requeued_task_waits():
+    """Its run ended in good order, and SLURM holds the task again."""
+    sighting = judged(a_task(run=1, run_over=True, run_ended="preempted"), f"{NAME}|3|PENDING|BeginTime\n")
+
+    assert sighting.waiting == {("0123456789ab", 3)}
+
+
+def test_a_task_whose_run_said_that_it_is_done_does_not_wait():
+    sighting = judged(a_task(run=1, run_over=True, run_ended="done"), f"{NAME}|3|COMPLETING|None\n")
+
+    assert not sighting.waiting
+
+
+@pytest.mark.parametrize(("state", "kind"), KIND_OF_TERMINAL_STATE.items())
+def test_a_terminal_state_ends_a_silent_run_at_once(state, kind):
+    [gone] = judged(a_task(run=1), f"{NAME}|3|{state}|None\n").gone
+
+    assert (gone.run, gone.kind) == (1, kind)
+
+
+def test_a_task_that_ended_before_any_run_never_started():
+    [gone] = judged(a_task(), f"{NAME}|3|CANCELLED|None\n").gone
+
+    assert (gone.run, gone.kind) == (None, Kind.NEVER_STARTED)
+
+
+@pytest.mark.parametrize("state", ["REQUEUE_HOLD", "SOMETHING_NEW", "SUSPENDED", "STOPPED"])
+def test_a_state_that_we_do_not_know_is_alive(state):
+    assert not judged(a_task(run=1), f"{NAME}|3|{state}|None\n").gone
+
+
+def test_absence_counts_only_after_the_grace_period():
+    first = judged(a_task(run=1), "", now=1000.0)
+    later = judged(a_task(run=1), "", absent=first.absent, now=1059.0)
+    last = judged(a_task(run=1), "", absent=later.absent, now=1061.0)
+
+    assert not first.gone and not later.gone
+    assert [gone.kind for gone in last.gone] == [Kind.KILLED]
+
+
+def test_a_task_that_shows_up_again_starts_its_absence_anew():
+    first = judged(a_task(run=1), "", now=1000.0)
+    back = judged(a_task(run=1), f"{NAME}|3|RUNNING|None\n", absent=first.absent, now=1030.0)
+    away = judged(a_task(run=1), "", absent=back.absent, now=1070.0)
+
+    assert not away.gone
+
+
+def test_of_a_requeued_element_the_living_line_counts():
+    text = f"{NAME}|3|PREEMPTED|None\n{NAME}|3|PENDING|BeginTime\n"
+
+    assert not judged(a_task(run=1, run_over=True, run_ended="preempted"), text).gone
+    assert judged(a_task(run=1, run_over=True, run_ended="preempted"), text).waiting

@@ -1,0 +1,277 @@
+"""PyTau's algorithm as we run it: seeded, resumable to the last bit, and honest about its ELBO.
+
+The fast tests run in PyTensor's interpreter; the same promise under the compiled default mode is marked slow.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytau_hpc.errors import Interrupted, NonFinite
+from pytau_hpc.inference import advi_pymc
+from pytau_hpc.inference.advi_pymc import MeanField, elbo_of, fit, has_settled
+from pytau_hpc.inference.checkpoint import Checkpoint, CheckpointLike, NullCheckpoint
+from pytau_hpc.inference.posterior import Posterior
+from pytau_hpc.models import MODELS
+
+pytensor = pytest.importorskip("pytensor")
+pm = pytest.importorskip("pymc")
+
+REAL = MODELS["poisson_changepoint_1d"]
+POINT = "00000000000000aa"
+CHUNK = 20
+ITERATIONS = 2 * CHUNK + 7
+
+
+class Tiny:
+    """The smallest model with a changepoint, since building a real one's gradient takes seconds."""
+
+    posterior_dims = {"rate": ("state",), "tau": ("changepoint",)}
+
+    def build(self, data: np.ndarray, n_states: int, options: object) -> Any:
+        with pm.Model() as model:
+            counts = pm.Data("counts", data)
+            rate = pm.Exponential("rate", 0.2, shape=(n_states,))
+            tau = pm.Deterministic("tau", (data.size - 1) * pm.Beta("tau_latent", 2.0, 2.0, shape=(1,)))
+            later = pm.math.sigmoid(np.arange(data.size) - tau)
+            pm.Poisson("obs", rate[0] * (1 - later) + rate[1] * later, observed=counts)
+        return model
+
+
+class Broken:
+    """A model whose density is NaN everywhere."""
+
+    posterior_dims = {"x": ()}
+
+    def build(self, data: np.ndarray, n_states: int, options: object) -> Any:
+        with pm.Model() as model:
+            pm.Potential("broken", pm.Normal("x") * float("nan"))
+        return model
+
+
+@pytest.fixture
+def interpreted(monkeypatch) -> Iterator[None]:
+    """No C compiler (a cold one costs a minute and a half), short chunks, few draws for the ELBO."""
+    monkeypatch.setattr(advi_pymc, "CHUNK", CHUNK)
+    monkeypatch.setattr(advi_pymc, "ELBO_DRAWS", 50)
+    with pytensor.config.change_flags(mode="FAST_COMPILE"):
+        yield
+
+
+def counts() -> np.ndarray:
+    rng = np.random.default_rng(3)
+    return rng.poisson(np.repeat([2.0, 8.0], 10)).astype(np.int64)
+
+
+def fit_counts(checkpoint: CheckpointLike | None = None, *, seed: int = 5, **more: Any) -> Posterior:
+    settings = {"engine": "pymc", "iterations": ITERATIONS, "draws": 20}
+    return fit(
+        more.pop("kind", Tiny()),
+        counts(),
+        2,
+        {},
+        {**settings, **more.pop("settings", {})},
+        seed,
+        checkpoint or NullCheckpoint(),
+        more.pop("progress", lambda phase, done, total: None),
+    )
+
+
+def a_checkpoint(folder: Path, run: int, **more: Any) -> Checkpoint:
+    more.setdefault("interval_s", 3600.0)
+    return Checkpoint(folder, f"sub.0.r{run}", point_id=POINT, engine="pymc", **more)
+
+
+def assert_same_bits(one: Posterior, other: Posterior) -> None:
+    assert one.loss.tobytes() == other.loss.tobytes()
+    assert one.draws.keys() == other.draws.keys()
+    for name in one.draws:
+        assert one.draws[name].tobytes() == other.draws[name].tobytes(), name
+    assert (one.elbo, one.elbo_se, one.converged) == (other.elbo, other.elbo_se, other.converged)
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
+    """Stopped twice, each time taken up by another run: loss, draws and ELBO are those of one go."""
+    uninterrupted = fit_counts()
+
+    first = a_checkpoint(tmp_path, 1)
+    first.request_stop("preempted")
+    with pytest.raises(Interrupted) as stopped:
+        fit_counts(first)
+    assert stopped.value.iteration == CHUNK
+
+    second = a_checkpoint(tmp_path, 2, interval_s=0.0)
+    second._on_save = lambda iteration: second.request_stop() if iteration == 2 * CHUNK else None
+    with pytest.raises(Interrupted) as stopped:
+        fit_counts(second)
+    assert stopped.value.iteration == 2 * CHUNK
+
+    resumed = fit_counts(a_checkpoint(tmp_path, 3))
+
+    assert_same_bits(resumed, uninterrupted)
+    assert "restarted" not in resumed.info
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_saving_changes_nothing_and_the_seed_changes_everything(tmp_path):
+    """Checkpoints only look; all that is random follows from the seed, beyond the 32 bits that PyMC takes."""
+    plain = fit_counts()
+    with_checkpoints = fit_counts(a_checkpoint(tmp_path, 1, interval_s=0.0))
+    other_seed = fit_counts(seed=5 + 2**70)
+
+    assert_same_bits(with_checkpoints, plain)
+    assert not np.array_equal(other_seed.loss, plain.loss)
+    assert not np.array_equal(other_seed.draws["tau"], plain.draws["tau"])
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_a_checkpoint_of_another_set_up_starts_the_fit_over_and_says_so(tmp_path):
+    """Same numbers as without it, and the reason stands in the result."""
+    first = a_checkpoint(tmp_path, 1, fingerprint=lambda: {"cpu": "another"})
+    first.request_stop()
+    with pytest.raises(Interrupted):
+        fit_counts(first)
+
+    posterior = fit_counts(a_checkpoint(tmp_path, 2))
+
+    assert "cpu was another" in str(posterior.info["restarted"])
+    assert_same_bits(posterior, fit_counts())
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_a_state_that_is_not_this_models_starts_the_fit_over(tmp_path):
+    """A sound file whose arrays do not fit the optimiser is not forced into it."""
+    stray = a_checkpoint(tmp_path, 1)
+    stray.save({"loss": np.zeros(CHUNK), "0": np.zeros(3)}, {"names": ["mu"], "generators": {}}, CHUNK)
+
+    posterior = fit_counts(a_checkpoint(tmp_path, 2))
+
+    assert "does not fit" in str(posterior.info["restarted"])
+    assert posterior.loss.size == ITERATIONS
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_the_posterior_has_every_variable_of_the_model_in_its_shape():
+    """`tau` is in bins, between the first and the last; the loss has one value an iteration."""
+    seen: list[tuple[str, int, int]] = []
+
+    posterior = fit_counts(kind=REAL, progress=lambda phase, done, total: seen.append((phase, done, total)))
+
+    assert posterior.draws.keys() == REAL.posterior_dims.keys()
+    for name, dims in REAL.posterior_dims.items():
+        assert posterior.draws[name].shape[0] == 20
+        assert posterior.draws[name].ndim == 1 + len(dims), name
+    tau = posterior.draws["tau"]
+    assert (tau >= 0).all()
+    assert (tau <= counts().size - 1).all()
+    assert posterior.loss.shape == (ITERATIONS,)
+    assert posterior.iterations == ITERATIONS
+    assert posterior.info["final_loss"] == posterior.loss.mean()  # fewer than 1000: all of them
+    assert not posterior.converged
+    assert [phase for phase, done, _ in seen if done == 0] == ["compile", "fit", "draws"]
+    assert ("fit", CHUNK, ITERATIONS) in seen
+    assert seen[-1] == ("draws", 20, 20)
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_a_loss_that_becomes_nan_ends_the_fit():
+    """No result is better than one made of NaN."""
+    with pytest.raises(NonFinite, match="NaN"):
+        fit_counts(kind=Broken())
+
+
+def test_the_elbo_of_the_exact_posterior_is_the_evidence():
+    """Where q is the posterior, every draw gives the log evidence and the standard error is nil."""
+    y = np.array([0.3, -1.1, 2.0])
+    with pm.Model() as model:
+        x = pm.Normal("x", 0.0, 1.0)
+        pm.Normal("obs", x, 1.0, observed=y)
+    n = y.size
+    exact = MeanField(
+        mean=np.array([y.sum() / (n + 1)]), sd=np.array([(n + 1) ** -0.5]), parts={"x": (slice(0, 1), ())}
+    )
+    covariance = np.eye(n) + 1.0
+    evidence = -0.5 * (
+        y @ np.linalg.solve(covariance, y) + np.linalg.slogdet(covariance)[1] + n * np.log(2 * np.pi)
+    )
+
+    elbo, elbo_se = elbo_of(model, exact, np.random.default_rng(1))
+    too_wide, its_se = elbo_of(model, replace(exact, sd=2 * exact.sd), np.random.default_rng(1))
+
+    assert elbo == pytest.approx(evidence, abs=1e-10)
+    assert elbo_se < 1e-10
+    # KL of a normal from one of half its width: (4 - 1)/2 - log 2 nats.
+    assert too_wide == pytest.approx(evidence - 1.5 + np.log(2), abs=4 * its_se)
+    assert 0 < its_se < 0.1
+
+
+def a_trace(*, slope: float, n: int = 20_000, noise: float = 30.0) -> np.ndarray:
+    return 1000.0 + slope * np.arange(n)[::-1] + noise * np.random.default_rng(1).standard_normal(n)
+
+
+@pytest.mark.parametrize(
+    ("trace", "settled"),
+    [
+        (a_trace(slope=0.0), True),
+        (a_trace(slope=0.01), False),  # 20 nats from one tenth to the next
+        (a_trace(slope=0.0002), True),  # 0.4 nats: below the tolerance
+        (a_trace(slope=0.0, n=900), False),  # too short to say
+        (np.full(20_000, np.inf), False),
+    ],
+    ids=["flat", "falling", "creeping", "short", "infinite"],
+)
+def test_a_fit_has_settled_when_the_loss_stopped_falling(trace, settled):
+    """Judged by the last two tenths of the trace against their noise."""
+    assert has_settled(trace) is settled
+
+
+IN_A_PROCESS = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_advi_pymc as here
+here.advi_pymc.CHUNK = here.CHUNK
+folder, run, die_at, out = Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
+
+def die(iteration):
+    if iteration == die_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+posterior = here.fit_counts(kind=here.REAL, checkpoint=here.a_checkpoint(folder, run, interval_s=0.0, on_save=die))
+here.np.savez(out, loss=posterior.loss, elbo=posterior.elbo, **posterior.draws)
+"""
+
+
+def fit_in_a_process(folder: Path, run: int, *, die_at: int, hash_seed: int, out: Path) -> int:
+    arguments = [str(Path(__file__).parent), str(folder), str(run), str(die_at), str(out)]
+    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
+    return subprocess.run([sys.executable, "-c", IN_A_PROCESS, *arguments], env=environment).returncode
+
+
+@pytest.mark.slow
+def test_killed_processes_add_up_to_one_uninterrupted_fit_under_the_compiler(tmp_path):
+    """The default mode (compiled), SIGKILL after two checkpoints, another process with another hash seed each time."""
+    folder, apart = tmp_path / "resumed", tmp_path / "apart"
+
+    assert fit_in_a_process(apart, 1, die_at=-1, hash_seed=1, out=tmp_path / "one.npz") == 0
+    killed = -signal.SIGKILL
+    assert fit_in_a_process(folder, 1, die_at=CHUNK, hash_seed=2, out=tmp_path / "no.npz") == killed
+    assert fit_in_a_process(folder, 2, die_at=2 * CHUNK, hash_seed=3, out=tmp_path / "no.npz") == killed
+    assert fit_in_a_process(folder, 3, die_at=-1, hash_seed=4, out=tmp_path / "two.npz") == 0
+
+    assert not (tmp_path / "no.npz").exists()
+    with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
+        assert one.files == two.files
+        for name in one.files:
+            assert one[name].tobytes() == two[name].tobytes(), name
