@@ -108,7 +108,7 @@ def fit_point(request: FitRequest, say: Say, stop: StopButton) -> dict[str, Any]
 
 
 def _fit_and_publish(request: FitRequest, say: Say, stop: StopButton) -> dict[str, Any]:
-    from pytau_hpc.data import load
+    from pytau_hpc.data.load import load
     from pytau_hpc.inference import METHODS
     from pytau_hpc.inference.checkpoint import Checkpoint
     from pytau_hpc.inference.result_file import verify, write_result

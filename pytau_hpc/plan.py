@@ -141,7 +141,7 @@ def plan(
 
     sweep = SweepDir(study / "sweeps" / spec.name)
     previous, notes = _previous(sweep, spec_path, study)
-    axes = _values(expansion, points)
+    axes = _values(expansion)
     draft = Draft(
         name=spec.name,
         spec_text=spec.document.text,
@@ -164,7 +164,9 @@ def plan(
     )
     frozen = freeze(draft)
     unchanged = previous is not None and frozen.same_as(previous)
-    number = previous.revision if previous and unchanged else max(revisions(sweep.path), default=0) + 1
+    number = (
+        previous.revision if previous and unchanged else max(revisions(sweep.path), default=0) + 1
+    )
     if not dry_run:
         if unchanged:
             refresh_copies(sweep.path)
@@ -217,14 +219,18 @@ def _expanded(spec: Spec, sessions: Sequence[Session]) -> Expansion:
     axes = {"session": names, **spec.axes}
     expansion, mistakes = expand(grid_of(axes, spec.listed, spec.zip, spec.exclude, spec.include))
     problems = [
-        spec.document.problem(one.address, one.message, help=one.help, at_key=isinstance(one.address[-1], str))
+        spec.document.problem(
+            one.address, one.message, help=one.help, at_key=isinstance(one.address[-1], str)
+        )
         for one in mistakes
     ]
     for include in spec.include:
         session = include.values.get("session")
         if session is not None and session not in names:
             message = f"{include.where}: " if include.where else ""
-            problems.append(spec.document.problem(include.address, f"{message}there is no session `{session}`"))
+            problems.append(
+                spec.document.problem(include.address, f"{message}there is no session `{session}`")
+            )
     if not expansion.rows and not problems:
         problems.append(spec.document.problem(("exclude",), "the rules exclude every row"))
     _refuse(spec, problems)
@@ -241,7 +247,9 @@ def _wanted(expansion: Expansion, sessions: Sequence[Session]) -> dict[Session, 
     chosen = dict.fromkeys((row[0], row[taste], row[region], row[laser]) for row in expansion.rows)
     found: dict[str, list[Selection]] = {}
     for name, *selected in chosen:
-        found.setdefault(name, []).append(Selection(taste=selected[0], region=selected[1], laser=selected[2]))
+        found.setdefault(name, []).append(
+            Selection(taste=selected[0], region=selected[1], laser=selected[2])
+        )
     return {session: found[session.name] for session in sessions if session.name in found}
 
 
@@ -264,51 +272,68 @@ def _points(
         for name in names:
             maker.complaints.value(axis, value, message, name)
     session_of = {session.name: session for session in sessions}
-    selections = {(session.name, one.taste, one.region, one.laser): one for session in wanted for one in wanted[session]}
+    selections = {
+        (session.name, one.taste, one.region, one.laser): one
+        for session in wanted
+        for one in wanted[session]
+    }
     taste, region, laser = _selection(expansion.axes)
     points = []
     dims: dict[str, tuple[str, ...]] = {}
     for row in expansion.rows:
         selection = selections[row[0], row[taste], row[region], row[laser]]
-        point = maker.point(session_of[row[0]], selection, dict(zip(expansion.axes, row, strict=True)))
+        point = maker.point(
+            session_of[row[0]], selection, dict(zip(expansion.axes, row, strict=True))
+        )
         if point is not None:
             points.append(point)
             dims[point.point_id] = gathered.facts[row[0], selection].dims
     problems = maker.complaints.problems()
     if len(dims) < len(points):
         same = same_fits(points)
-        more = [f"… and {len(same) - _TOLD} more rows that are one fit"] if len(same) > _TOLD else []
+        more = (
+            [f"… and {len(same) - _TOLD} more rows that are one fit"] if len(same) > _TOLD else []
+        )
         problems += [spec.document.problem(("grid",), message) for message in same[:_TOLD] + more]
     _refuse(spec, problems)
     return points, dims
 
 
-def _values(expansion: Expansion, points: Sequence[Point]) -> dict[str, tuple[Any, ...]]:
+def _values(expansion: Expansion) -> dict[str, tuple[Any, ...]]:
     """The values of every axis that occur, in the order in which they do."""
-    found: dict[str, dict[Any, Any]] = {name: {} for name in expansion.axes}
-    for row in expansion.rows:
-        for name, value in zip(expansion.axes, row, strict=True):
-            found[name].setdefault(same_value(value), value)
-    return {name: tuple(values.values()) for name, values in found.items()}
+    found = {}
+    for column, name in enumerate(expansion.axes):
+        # Rows hold the very objects of the axes, so their identities sort out most repetitions at once.
+        objects = {id(row[column]): row[column] for row in expansion.rows}
+        found[name] = tuple({same_value(value): value for value in objects.values()}.values())
+    return found
 
 
-def _previous(sweep: SweepDir, spec_path: Path, study: Path) -> tuple[Manifest | None, tuple[str, ...]]:
+def _previous(
+    sweep: SweepDir, spec_path: Path, study: Path
+) -> tuple[Manifest | None, tuple[str, ...]]:
     """The newest revision, and what to say about it."""
     try:
         manifest = read_manifest(sweep.path)
     except NotASweep:
         return None, ()
     except PytauHpcError as error:
-        return None, (f"the last revision cannot be used, so all points count as new: {error.message}",)
+        return None, (
+            f"the last revision cannot be used, so all points count as new: {error.message}",
+        )
     before, here = manifest.header.get("spec"), _relative(spec_path, study)
     if before != here:
-        return manifest, (f"sweep {sweep.name} was planned from {before} before; this spec has the same name",)
+        return manifest, (
+            f"sweep {sweep.name} was planned from {before} before; this spec has the same name",
+        )
     return manifest, ()
 
 
 def _relative(path: Path, study: Path) -> str:
     absolute = Path(os.path.abspath(path))
-    return absolute.relative_to(study).as_posix() if absolute.is_relative_to(study) else str(absolute)
+    return (
+        absolute.relative_to(study).as_posix() if absolute.is_relative_to(study) else str(absolute)
+    )
 
 
 def _done(points: Sequence[Point], study: Path) -> frozenset[str]:
@@ -346,7 +371,10 @@ def _classes(points: Sequence[Point], dims: dict[str, tuple[str, ...]]) -> tuple
             shape=shape,
             dims=names,
             models=tuple(sorted({point.model for point in group})),
-            n_states=(min(point.n_states for point in group), max(point.n_states for point in group)),
+            n_states=(
+                min(point.n_states for point in group),
+                max(point.n_states for point in group),
+            ),
             n_sessions=len({point.session.name for point in group}),
             n_points=len(group),
         )

@@ -19,9 +19,9 @@ from pytau_hpc.data import Reader, Values
 from pytau_hpc.data.facts import Facts
 from pytau_hpc.errors import BadData, Problem
 from pytau_hpc.files import canonical_json, write_atomic
+from pytau_hpc.sweep.document import Address
 from pytau_hpc.sweep.point import Selection, Session
 from pytau_hpc.sweep.spec import Spec
-from pytau_hpc.yaml_strict import Address
 
 Progress = Callable[[int, int], None]
 Array = tuple[str, Selection]
@@ -30,7 +30,9 @@ Array = tuple[str, Selection]
 _FORMAT = 1
 
 
-def find_sessions(spec: Spec, reader: Reader, base: Path, study: Path) -> tuple[list[Session], list[Problem]]:
+def find_sessions(
+    spec: Spec, reader: Reader, base: Path, study: Path
+) -> tuple[list[Session], list[Problem]]:
     """The sessions that a spec names, with what it says about them; and what is wrong with them."""
     problems: list[Problem] = []
     plain = [entry.path for entry in spec.sessions if not _overrides(entry)]
@@ -46,7 +48,9 @@ def find_sessions(spec: Spec, reader: Reader, base: Path, study: Path) -> tuple[
     except BadData as error:
         note(("data", "sessions"), error)
     # What `animals` and `dates` say is about the sessions above; an entry speaks for itself.
-    options = {key: value for key, value in spec.data_options.items() if key not in ("animals", "dates")}
+    options = {
+        key: value for key, value in spec.data_options.items() if key not in ("animals", "dates")
+    }
     for index, entry in enumerate(spec.sessions):
         if not _overrides(entry):
             continue
@@ -113,7 +117,11 @@ def gather(
     total = sum(len(selections) for selections in wanted.values())
     seen = 0
     for session, selections in wanted.items():
-        here = dataclasses.replace(session, path=str(study / session.path)) if session.path else session
+        here = (
+            dataclasses.replace(session, path=str(study / session.path))
+            if session.path
+            else session
+        )
         files = files_of(reader, here)
         missing = []
         for selection in selections:
@@ -156,7 +164,11 @@ def _possible(
             key = (axis, getattr(selection, axis))
             if key not in good:
                 good[key] = _offers(values, *key, session, gathered)
-    return [one for one in selections if all(good[axis, getattr(one, axis)] for axis in ("taste", "region", "laser"))]
+    return [
+        one
+        for one in selections
+        if all(good[axis, getattr(one, axis)] for axis in ("taste", "region", "laser"))
+    ]
 
 
 def _offers(values: Values, axis: str, value: Any, session: Session, gathered: Gathered) -> bool:
@@ -167,7 +179,11 @@ def _offers(values: Values, axis: str, value: Any, session: Session, gathered: G
 
 
 def _read(
-    reader: Reader, options: Mapping[str, Any], session: Session, selection: Selection, gathered: Gathered
+    reader: Reader,
+    options: Mapping[str, Any],
+    session: Session,
+    selection: Selection,
+    gathered: Gathered,
 ) -> Facts | None:
     from pytau_hpc.data.recording import facts
 
@@ -214,7 +230,12 @@ class FactsCache:
             pass
 
     def get(
-        self, reader: Reader, options: Mapping[str, Any], session: Session, selection: Selection, files: Files | None
+        self,
+        reader: Reader,
+        options: Mapping[str, Any],
+        session: Session,
+        selection: Selection,
+        files: Files | None,
     ) -> Facts | None:
         entry = self._entries.get(_key(reader, options, session, selection))
         try:
@@ -242,7 +263,9 @@ class FactsCache:
         """Write what was learned; a study that cannot be written to says so elsewhere."""
         if self._changed:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.path, json.dumps({"format": _FORMAT, "entries": self._entries}) + os.linesep)
+            write_atomic(
+                self.path, json.dumps({"format": _FORMAT, "entries": self._entries}) + os.linesep
+            )
             self._changed = False
 
 

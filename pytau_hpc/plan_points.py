@@ -16,15 +16,21 @@ from pytau_hpc.inference import MethodKind
 from pytau_hpc.models import ModelKind
 from pytau_hpc.plan_data import Array
 from pytau_hpc.sweep.axes import AXES
+from pytau_hpc.sweep.document import Address
 from pytau_hpc.sweep.grid import same_value
 from pytau_hpc.sweep.manifest import Variant
 from pytau_hpc.sweep.point import DataSource, Point, Preprocessing, Selection, Session, point_id_of
 from pytau_hpc.sweep.spec import Spec
 from pytau_hpc.sweep.validate import shown
-from pytau_hpc.yaml_strict import Address
 
 #: Which axis a sentence of the data room is about, by its first word.
-_AXIS_OF = {"window": "window_ms", "window_ms": "window_ms", "bins": "bin_ms", "bin_ms": "bin_ms", "transform": "transform"}
+_AXIS_OF = {
+    "window": "window_ms",
+    "window_ms": "window_ms",
+    "bins": "bin_ms",
+    "bin_ms": "bin_ms",
+    "transform": "transform",
+}
 
 
 class Complaints:
@@ -41,7 +47,9 @@ class Complaints:
 
     def value(self, axis: str | None, value: Any, message: str, session: str) -> None:
         """Complain about a value of an axis, or about a session itself."""
-        self.add(("data", "sessions") if axis is None else self._place(axis, value), message, session)
+        self.add(
+            ("data", "sessions") if axis is None else self._place(axis, value), message, session
+        )
 
     def _place(self, axis: str, value: Any) -> Address:
         """Where a value stands in the spec: in the grid, else in an included row."""
@@ -87,7 +95,9 @@ class PointMaker:
         self._shapes: dict[tuple[Any, ...], tuple[int, ...] | None] = {}
         self._variants: dict[tuple[Any, ...], Variant | None] = {}
 
-    def point(self, session: Session, selection: Selection, axes: Mapping[str, Any]) -> Point | None:
+    def point(
+        self, session: Session, selection: Selection, axes: Mapping[str, Any]
+    ) -> Point | None:
         """The point of a row, or None (with a complaint) where there cannot be one."""
         facts = self._facts.get((session.name, selection))
         variant = self._variant(axes)
@@ -110,14 +120,21 @@ class PointMaker:
             "repeat": axes["repeat"],
         }
         return Point(
-            point_id=point_id_of(**what), session=session, source=self._source, shape=shape, axes=axes, **what
+            point_id=point_id_of(**what),
+            session=session,
+            source=self._source,
+            shape=shape,
+            axes=axes,
+            **what,
         )
 
     def _preprocessing(self, axes: Mapping[str, Any]) -> Preprocessing:
         window = None if axes["window_ms"] is None else tuple(axes["window_ms"])
         key = (axes["transform"], window, axes["bin_ms"])
         if key not in self._preprocessings:
-            self._preprocessings[key] = Preprocessing(transform=key[0], window_ms=window, bin_ms=key[2])
+            self._preprocessings[key] = Preprocessing(
+                transform=key[0], window_ms=window, bin_ms=key[2]
+            )
         return self._preprocessings[key]
 
     def _shape(
@@ -157,7 +174,9 @@ class PointMaker:
 
     def _variant(self, axes: Mapping[str, Any]) -> Variant | None:
         """The model's options and the method's settings of a row, resolved."""
-        extra = {name: value for name, value in axes.items() if name not in AXES and name != "session"}
+        extra = {
+            name: value for name, value in axes.items() if name not in AXES and name != "session"
+        }
         key = (axes["model"], *map(same_value, extra.values()))
         if key not in self._variants:
             self._variants[key] = self._resolved(axes["model"], extra)
@@ -202,8 +221,14 @@ def same_fits(points: Sequence[Point]) -> list[str]:
         other = first.setdefault(point.point_id, point)
         if other is point:
             continue
-        differ = [name for name in point.axes if same_value(point.axes[name]) != same_value(other.axes[name])]
-        told = " and ".join(f"{name} {shown(other.axes[name])} and {shown(point.axes[name])}" for name in differ)
+        differ = [
+            name
+            for name in point.axes
+            if same_value(point.axes[name]) != same_value(other.axes[name])
+        ]
+        told = " and ".join(
+            f"{name} {shown(other.axes[name])} and {shown(point.axes[name])}" for name in differ
+        )
         why = "their data are the same" if differ == ["session"] else "they mean the same"
         messages.append(f"two rows are one fit ({point.point_id}): {told}; {why}")
     return messages

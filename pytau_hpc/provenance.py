@@ -38,11 +38,13 @@ def host() -> str:
 
 
 def git_commit(folder: Path) -> str | None:
-    """Commit of the repository that a folder is in, with ``-dirty`` where files were changed since; None without one."""
+    """Commit of the repository that a folder is in, ``-dirty`` where files were changed since; None without one."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return None
-    return commit + ("-dirty" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+    return commit + (
+        "-dirty" if _git(folder, "status", "--porcelain", "--untracked-files=no") else ""
+    )
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,7 @@ from typing import Any
 import yaml
 
 from pytau_hpc.errors import Problem, UserError
-
-Address = tuple[str | int, ...]
-"""Keys and list indices from the top of the document to a value."""
+from pytau_hpc.sweep.document import LINE_BREAK, Address, Document, Place, problem_at
 
 MAX_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 20
@@ -32,59 +29,8 @@ MAX_DIGITS = 40
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z", re.ASCII)
 _FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?\Z", re.ASCII)
-_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _TAB_INDENT = re.compile(r" *\t\s*\S")
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "": None}
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where something stands in the file; line and column count from 1."""
-
-    line: int
-    column: int
-    width: int = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Document:
-    """A parsed file.
-
-    Attributes
-    ----------
-    file : the name to show in messages
-    text : the file's text
-    value : plain dicts, lists, strings, numbers, booleans and None
-    keys, values : the place of every key and of every value, by address
-    problems : what is wrong with it as YAML
-    complete : False where a syntax error cut the document short; `value` then holds the top-level entries before it
-    """
-
-    file: str
-    text: str
-    value: Any
-    keys: dict[Address, Place]
-    values: dict[Address, Place]
-    problems: tuple[Problem, ...]
-    complete: bool
-
-    def problem(
-        self, address: Iterable[str | int], message: str, *, help: str | None = None, at_key: bool = False
-    ) -> Problem:
-        """A problem at an address; at the nearest enclosing value where the address itself is not in the file."""
-        wanted = tuple(address)
-        place = self.keys.get(wanted) if at_key else None
-        for length in range(len(wanted), -1, -1):
-            place = place or self.values.get(wanted[:length])
-        return _problem(self.file, self.text, place or Place(1, 1), message, help=help, address=wanted)
-
-
-def address_text(address: Iterable[str | int]) -> str:
-    """``grid.n_states[0]``."""
-    text = ""
-    for part in address:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
 
 
 def load(path: Path) -> Document:
@@ -107,7 +53,15 @@ def parse(content: str | bytes, *, file: str) -> Document:
     """Parse the text (UTF-8) of a file; never raises for what is in it."""
     text, problem = _decoded(content, file)
     if problem is not None:
-        return Document(file=file, text=text, value=None, keys={}, values={}, problems=(problem,), complete=False)
+        return Document(
+            file=file,
+            text=text,
+            value=None,
+            keys={},
+            values={},
+            problems=(problem,),
+            complete=False,
+        )
     builder = _Builder(file, text)
     builder.run()
     return Document(
@@ -132,29 +86,10 @@ def _decoded(content: str | bytes, file: str) -> tuple[str, Problem | None]:
         try:
             content = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            message = f"the file is not UTF-8 text (byte {content[error.start]:#04x})"
+            line = error.object.count(b"\n", 0, error.start) + 1
+            message = f"the file is not UTF-8 text (byte {error.object[error.start]:#04x})"
             return "", Problem(message=message, file=file, line=line, help="save it as UTF-8")
     return content.removeprefix("\ufeff"), None
-
-
-def _problem(
-    file: str, text: str, place: Place, message: str, *, help: str | None = None, address: Address = ()
-) -> Problem:
-    lines = _LINE_BREAK.split(text)
-    snippet = lines[place.line - 1] if place.line <= len(lines) else ""
-    column = min(place.column, len(snippet) + 1)
-    return Problem(
-        message=message,
-        file=file,
-        line=place.line,
-        column=column,
-        # A tab would move the caret away from what it points at.
-        snippet=snippet.replace("\t", " ").rstrip(),
-        width=max(1, min(place.width, len(snippet.rstrip()) - column + 1)),
-        path=address_text(address),
-        help=help,
-    )
 
 
 @dataclass
@@ -193,7 +128,11 @@ class _Builder:
             self._syntax_error(error)
         except yaml.reader.ReaderError as error:
             place = _place_of_offset(self.text, error.position)
-            self._note(place, f"character {chr(error.character)!r} is not allowed in YAML", help="delete it")
+            self._note(
+                place,
+                f"character {chr(error.character)!r} is not allowed in YAML",
+                help="delete it",
+            )
             self._cut_short()
 
     def _take(self, event: Any) -> bool:
@@ -201,10 +140,18 @@ class _Builder:
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                self._note(_place(event), "a second document starts here", help="keep one document in the file")
+                self._note(
+                    _place(event),
+                    "a second document starts here",
+                    help="keep one document in the file",
+                )
                 return False
         elif isinstance(event, yaml.AliasEvent):
-            self._note(_place(event), f"the alias *{event.anchor} is not allowed", help="write the value out")
+            self._note(
+                _place(event),
+                f"the alias *{event.anchor} is not allowed",
+                help="write the value out",
+            )
             self._put(None, event, usable=False)
         elif isinstance(event, yaml.ScalarEvent):
             self._scalar(event)
@@ -230,7 +177,11 @@ class _Builder:
         if not _FLOAT.match(word):
             return word
         if len(word) > MAX_DIGITS:
-            self._note(_place(event), f"the number has more than {MAX_DIGITS} characters", help="quote it if it is text")
+            self._note(
+                _place(event),
+                f"the number has more than {MAX_DIGITS} characters",
+                help="quote it if it is text",
+            )
             return word
         if _INTEGER.match(word):
             return int(word)
@@ -249,7 +200,11 @@ class _Builder:
             self._note(place, "merge keys (`<<`) are not allowed", help="write the values out")
         elif name in top.firsts:
             first = top.firsts[name].line
-            self._note(place, f"duplicate key `{name}`: it stands on line {first} already", help="keep one of the two")
+            self._note(
+                place,
+                f"duplicate key `{name}`: it stands on line {first} already",
+                help="keep one of the two",
+            )
         else:
             top.firsts[name] = place
             top.skipping = False
@@ -265,7 +220,9 @@ class _Builder:
             self._note(_place(event), "a key must be a single word, not a list or a mapping")
             top.key, top.skipping = "", True
             # Read the key as if it were a value that is thrown away, then its value in the same way.
-            self._stack.append(_Open(self._address(top), [], event, bool(event.flow_style), skipping=True))
+            self._stack.append(
+                _Open(self._address(top), [], event, bool(event.flow_style), skipping=True)
+            )
             return True
         value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
         address = self._address(top)
@@ -276,7 +233,9 @@ class _Builder:
         closed = self._stack.pop()
         if closed.skipping and closed.key is None and isinstance(closed.value, list):
             return  # a key that was a list: its mapping still waits for the value
-        self._put(closed.value, closed.start, end=event if closed.flow else None, address=closed.address)
+        self._put(
+            closed.value, closed.start, end=event if closed.flow else None, address=closed.address
+        )
 
     def _address(self, top: _Open | None) -> Address:
         if top is None:
@@ -284,7 +243,13 @@ class _Builder:
         return (*top.address, len(top.value) if isinstance(top.value, list) else top.key or "")
 
     def _put(
-        self, value: Any, event: Any, *, end: Any = None, address: Address | None = None, usable: bool = True
+        self,
+        value: Any,
+        event: Any,
+        *,
+        end: Any = None,
+        address: Address | None = None,
+        usable: bool = True,
     ) -> None:
         """Store a finished value where it belongs."""
         top = self._stack[-1] if self._stack else None
@@ -306,18 +271,28 @@ class _Builder:
 
     def _refuse_decoration(self, event: Any) -> None:
         if event.anchor is not None:
-            self._note(_place(event), f"the anchor &{event.anchor} is not allowed", help="write the value out")
+            self._note(
+                _place(event),
+                f"the anchor &{event.anchor} is not allowed",
+                help="write the value out",
+            )
         if event.tag is not None:
-            self._note(_place(event), f"the tag {event.tag} is not allowed", help="delete it; quote text that needs it")
+            self._note(
+                _place(event),
+                f"the tag {event.tag} is not allowed",
+                help="delete it; quote text that needs it",
+            )
 
     def _syntax_error(self, error: yaml.MarkedYAMLError) -> None:
         # "could not find expected ':'" is noticed on the next line; its context is the key itself.
-        forgotten_colon = error.context_mark if "could not find expected ':'" in (error.problem or "") else None
+        forgotten_colon = (
+            error.context_mark if "could not find expected ':'" in (error.problem or "") else None
+        )
         mark = forgotten_colon or error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
         tabs = [
             Place(number, line.index("\t") + 1)
-            for number, line in enumerate(_LINE_BREAK.split(self.text), start=1)
+            for number, line in enumerate(LINE_BREAK.split(self.text), start=1)
             if _TAB_INDENT.match(line)
         ]
         # PyYAML says "found character '\t' that cannot start any token", or complains about the line after.
@@ -342,7 +317,9 @@ class _Builder:
 
     def _note(self, place: Place, message: str, *, help: str | None = None) -> None:
         address = self._address(self._stack[-1]) if self._stack else ()
-        self.problems.append(_problem(self.file, self.text, place, message, help=help, address=address))
+        self.problems.append(
+            problem_at(self.file, self.text, place, message, help=help, address=address)
+        )
 
 
 def _place(event: Any, end: Any = None) -> Place:
@@ -356,7 +333,7 @@ def _place(event: Any, end: Any = None) -> Place:
 
 
 def _place_of_offset(text: str, offset: int) -> Place:
-    lines = _LINE_BREAK.split(text[:offset])
+    lines = LINE_BREAK.split(text[:offset])
     return Place(len(lines), len(lines[-1]) + 1)
 
 
@@ -364,18 +341,30 @@ def _plain_words(error: yaml.MarkedYAMLError) -> tuple[str, str | None]:
     """PyYAML's message in words that say what to change."""
     problem = error.problem or "this is not YAML"
     if "mapping values are not allowed" in problem:
-        return "a colon where none may stand", "quote text that contains `: `, or check the indentation"
+        return (
+            "a colon where none may stand",
+            "quote text that contains `: `, or check the indentation",
+        )
     if "could not find expected ':'" in problem:
         return "a key without a colon", "write `key: value`"
     if "found character" in problem and "cannot start" in problem:
         return f"{problem}", "quote the text"
     if "but found '<stream end>'" in problem or "found unexpected end of stream" in problem:
         opened = f" (opened on line {error.context_mark.line + 1})" if error.context_mark else ""
-        return f"the file ends inside a list, a mapping or a quoted text{opened}", "close the bracket or the quote"
-    if error.context in ("while parsing a flow sequence", "while parsing a flow mapping") and error.context_mark:
+        return (
+            f"the file ends inside a list, a mapping or a quoted text{opened}",
+            "close the bracket or the quote",
+        )
+    if (
+        error.context in ("while parsing a flow sequence", "while parsing a flow mapping")
+        and error.context_mark
+    ):
         kind, bracket = ("list", "]") if error.context.endswith("sequence") else ("mapping", "}")
         line = error.context_mark.line + 1
-        return f"the {kind} that begins on line {line} is not closed before this", f"close it with `{bracket}`"
+        return (
+            f"the {kind} that begins on line {line} is not closed before this",
+            f"close it with `{bracket}`",
+        )
     if "expected <block end>" in problem:
         return "the indentation does not fit what stands above", "align keys of one level"
     return f"not valid YAML: {problem}", None

@@ -58,7 +58,7 @@ HOMES = {
     "sqlite3": ("ledger/",),
     "submitit": ("executors/",),
     # What people write is read strictly; the manifest header is written and read by us alone.
-    "yaml": ("yaml_strict.py", "sweep/manifest.py"),
+    "yaml": ("yaml_strict.py", "sweep/manifest.py", "sweep/revision.py"),
     "typer": ("cli/",),
     "rich": ("cli/", "reports/"),
 }
@@ -67,6 +67,7 @@ HOMES = {
 LIBRARIES_OF_NOUNS = {
     "yaml_strict": ("yaml",),
     "sweep/manifest": ("pydantic", "yaml"),
+    "sweep/revision": ("yaml",),
     "sweep/process": ("psutil",),  # which process is meant: boot id, pid and start time
 }
 

@@ -6,13 +6,14 @@ import json
 import sys
 
 from pytau_hpc.choose import Command
-from pytau_hpc.cli.options import shown, talk
+from pytau_hpc.cli.options import talk
 from pytau_hpc.collect import collect
 from pytau_hpc.errors import UserError
 from pytau_hpc.executors import executor
 from pytau_hpc.executors.profile import find_profile
 from pytau_hpc.ledger import queries
 from pytau_hpc.reports import sending as report
+from pytau_hpc.reports.live import LiveBar
 from pytau_hpc.submit import Done, Order, Prepared, prepare, submit
 from pytau_hpc.sweep.manifest import read_manifest
 from pytau_hpc.sweep.resources import Request, parse_time
@@ -39,7 +40,7 @@ def send(
     place = find_sweep(sweep)
     order = Order(
         command=command,
-        profile=find_profile(profile, read_manifest(place.path).profile, study=place.study),
+        profile=find_profile(profile, in_spec=read_manifest(place.path).profile),
         request=Request(mem_gb=mem, time_min=_minutes(time), points_per_task=points_per_task),
         workers=jobs,
         only=_only(place, where),
@@ -50,32 +51,50 @@ def send(
         print(report.dry_run_json(place, prepared) if as_json else report.dry_run_text(place, prepared))
         return 0
 
+    return _run(place, order, yes=yes, as_json=as_json)
+
+
+def run_here(place: SweepDir, command: Command, *, jobs: int | None) -> int:
+    """Run what `command` would send as processes of this computer, without asking and without a closing summary."""
+    order = Order(command=command, profile=find_profile("local"), workers=jobs)
+    return _run(place, order, yes=True, as_json=False, summary=False)
+
+
+def _run(place: SweepDir, order: Order, *, yes: bool, as_json: bool, summary: bool = True) -> int:
     local = executor(order.profile.executor).blocks
-    bar = report.Progress(place, quiet=as_json) if local else None
+    bars: list[LiveBar] = []
 
     def confirm(prepared: Prepared) -> bool:
         _notes(prepared)
-        talk(report.announcement(prepared, command))
+        for line in report.announcement(prepared, order.command):
+            talk(line)
         agreed = local or yes or _agreed(prepared)
-        if agreed and bar is not None:
-            bar.start(prepared)
+        if agreed and local and prepared.submission is not None:
+            bars.append(LiveBar(place, quiet=as_json))
+            bars[-1].start(prepared)
         return agreed
 
+    def tick() -> None:
+        for bar in bars:
+            bar.tick()
+
     try:
-        done = submit(place, order, confirm=confirm, tick=bar.tick if bar else lambda: None)
+        done = submit(place, order, confirm=confirm, tick=tick)
     finally:
-        if bar is not None:
+        for bar in bars:
             bar.finish()
-    return _closing(place, done, as_json=as_json)
+    return _closing(place, done, as_json=as_json, summary=summary)
 
 
-def _closing(place: SweepDir, done: Done, *, as_json: bool) -> int:
+def _closing(place: SweepDir, done: Done, *, as_json: bool, summary: bool) -> int:
     with collect(place, fresh=True) as collected:
         counts = queries.counts(collected.ledger)
     if as_json:
         print(json.dumps(report.outcome_json(place, done, counts)))
-    else:
+    elif summary:
         print(report.outcome_text(place, done, counts))
+        for line in report.next_steps(place, done, counts):
+            talk(line)
     if done.sent is None:
         return 0
     if done.sent.stopped:
@@ -123,5 +142,3 @@ def _minutes(time: str | None) -> int | None:
     except ValueError as error:
         raise UserError(f"--time: {error}") from None
 
-
-__all__ = ["send", "shown"]

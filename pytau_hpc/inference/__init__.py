@@ -9,9 +9,11 @@ from collections.abc import Mapping
 
 from pytau_hpc.inference import advi
 from pytau_hpc.inference.method import MethodKind
+from pytau_hpc.plugins import registered
 
 METHODS: Mapping[str, MethodKind] = {
     "advi": advi.KIND,
+    **registered("METHODS"),
 }
 
 __all__ = ["METHODS", "MethodKind"]

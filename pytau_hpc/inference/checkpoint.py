@@ -66,7 +66,9 @@ class CheckpointLike(Protocol):
     def stop_requested(self) -> bool: ...
     def load(self) -> State | None: ...
     def due(self) -> bool: ...
-    def save(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], iteration: int) -> None: ...
+    def save(
+        self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], iteration: int
+    ) -> None: ...
 
 
 class NullCheckpoint:
@@ -97,7 +99,9 @@ class NullCheckpoint:
     def due(self) -> bool:
         return self.stop_requested
 
-    def save(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], iteration: int) -> None:
+    def save(
+        self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], iteration: int
+    ) -> None:
         pass
 
     def clear(self) -> None:
@@ -162,7 +166,10 @@ class Checkpoint(NullCheckpoint):
             other = difference(self._fingerprint(), header["fingerprint"])
             if other is None:
                 return State(arrays=arrays, meta=header["meta"], iteration=header["iteration"])
-            refused = refused or f"the checkpoint at iteration {header['iteration']} is from another set-up: {other}"
+            refused = (
+                refused
+                or f"the checkpoint at iteration {header['iteration']} is from another set-up: {other}"
+            )
         self.refused = refused
         return None
 
@@ -170,7 +177,9 @@ class Checkpoint(NullCheckpoint):
         """Whether a checkpoint should be saved at this chunk boundary."""
         return self.stop_requested or self._clock() - self._last >= self._interval_s
 
-    def save(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], iteration: int) -> None:
+    def save(
+        self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], iteration: int
+    ) -> None:
         """Write one checkpoint and drop this run's older ones but the last.
 
         Raises
@@ -192,7 +201,9 @@ class Checkpoint(NullCheckpoint):
                     path.unlink()
             self.folder.rmdir()
 
-    def _write(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], iteration: int) -> None:
+    def _write(
+        self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], iteration: int
+    ) -> None:
         header = json.loads(
             _json(
                 {
@@ -249,7 +260,9 @@ def _read(path: Path, point_id: str) -> tuple[dict[str, Any], dict[str, np.ndarr
     try:
         with np.load(path, allow_pickle=False) as stored:
             header = json.loads(stored[_HEADER].tobytes())
-            arrays = {name.removeprefix(_ARRAY): stored[name] for name in stored.files if name != _HEADER}
+            arrays = {
+                name.removeprefix(_ARRAY): stored[name] for name in stored.files if name != _HEADER
+            }
         claimed = header.pop("sha256")
         actual = _digest(header, arrays)
     # numpy, zipfile, zlib, struct and json each have their own words for a damaged file, and one flipped bit can reach
@@ -270,7 +283,9 @@ def _digest(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
     for name in sorted(arrays):
         array = arrays[name]
         if array.dtype.hasobject:
-            raise ValueError(f"array {name!r} holds Python objects; a checkpoint holds numbers only")
+            raise ValueError(
+                f"array {name!r} holds Python objects; a checkpoint holds numbers only"
+            )
         digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

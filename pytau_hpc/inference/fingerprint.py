@@ -65,7 +65,9 @@ def difference(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str | None
     keys = [key for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
     if not keys:
         return None
-    return ", ".join(f"{key} was {theirs.get(key) or 'unset'}, is {ours.get(key) or 'unset'}" for key in keys)
+    return ", ".join(
+        f"{key} was {theirs.get(key) or 'unset'}, is {ours.get(key) or 'unset'}" for key in keys
+    )
 
 
 @functools.cache
@@ -85,7 +87,9 @@ def _source_digest() -> str:
     digest = hashlib.sha256()
     for folder in _SOURCES:
         for path in sorted((package / folder).rglob("*.py")):
-            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+            digest.update(
+                path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0"
+            )
     return digest.hexdigest()[:16]
 
 
@@ -139,6 +143,6 @@ def _jax_switches() -> Mapping[str, str]:
 
     return {
         "x64": str(jax.config.jax_enable_x64),
-        "backend": jax.default_backend(),
+        "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}",
         "matmul_precision": str(jax.config.jax_default_matmul_precision),
     }

@@ -124,7 +124,9 @@ def verify(path: Path, point_id: str) -> dict[str, Any]:
     with _opened(path) as file:
         attrs = _attrs_of(file, path)
         if attrs["point_id"] != point_id:
-            raise ResultInvalid(f"{path} is the result of point {attrs['point_id']}, not of {point_id}")
+            raise ResultInvalid(
+                f"{path} is the result of point {attrs['point_id']}, not of {point_id}"
+            )
         if "posterior/tau" not in attrs["contents"]:
             raise ResultInvalid(f"{path} has no posterior draws of tau")
         for name, shape in attrs["contents"].items():
@@ -189,7 +191,16 @@ def _write_group(group: Any, table: _Table) -> None:
 
 
 # What h5py and json say about damaged metadata depends on which byte is wrong.
-_DAMAGE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, OverflowError, MemoryError)
+_DAMAGE = (
+    OSError,
+    KeyError,
+    ValueError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)
 
 
 @contextmanager
@@ -208,7 +219,9 @@ def _opened(path: Path) -> Iterator[Any]:
 def _attrs_of(file: Any, path: Path) -> dict[str, Any]:
     # netCDF stores a number as an array of one element.
     plain = {
-        key: value.item() if isinstance(value, np.generic | np.ndarray) and value.size == 1 else value
+        key: value.item()
+        if isinstance(value, np.generic | np.ndarray) and value.size == 1
+        else value
         for key, value in file.attrs.items()
         if not key.startswith("_")
     }

@@ -14,7 +14,7 @@ from typing import Any
 
 from pytau_hpc.ledger.fold import fold
 from pytau_hpc.sweep.journal import Chapter
-from pytau_hpc.sweep.point import Point
+from pytau_hpc.sweep.point import Point, label_of
 from pytau_hpc.sweep.state import Kind
 from pytau_hpc.sweep.submission import Submission
 
@@ -139,7 +139,8 @@ class Ledger:
         self.connection.execute("DROP TABLE IF EXISTS axis")
         columns = "".join(f", {_quoted(axis)}" for axis in axes)
         self.connection.execute(f"CREATE TABLE axis (point_id TEXT PRIMARY KEY{columns}) WITHOUT ROWID")
-        self._insert_points(points, planned=True)
+        varying = [axis for axis in axes if len({str(point.axes[axis]) for point in points}) > 1]
+        self._insert_points(points, planned=True, label=lambda point: label_of(point, varying))
         marks = ", ".join("?" * (len(axes) + 1))
         self.connection.executemany(
             f"INSERT OR REPLACE INTO axis VALUES ({marks})",
@@ -157,17 +158,19 @@ class Ledger:
         self.set_meta("axes", json.dumps(axes))
         self.dirty.update(point.point_id for point in points)
 
-    def _insert_points(self, points: Iterable[Point], *, planned: bool) -> None:
+    def _insert_points(
+        self, points: Iterable[Point], *, planned: bool, label: Callable[[Point], str] = lambda point: point.label
+    ) -> None:
         self.connection.executemany(
             "INSERT INTO point (point_id, position, planned, label, animal, session, model, n_states, result_path,"
             " result_folder) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (point_id) DO "
-            + ("UPDATE SET position = excluded.position, planned = 1" if planned else "NOTHING"),
+            + ("UPDATE SET position = excluded.position, planned = 1, label = excluded.label" if planned else "NOTHING"),
             (
                 (
                     point.point_id,
                     position if planned else None,
                     int(planned),
-                    point.label,
+                    label(point),
                     point.session.animal,
                     point.session.name,
                     point.model,

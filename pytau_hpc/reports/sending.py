@@ -8,26 +8,11 @@ from typing import Any
 
 from pytau_hpc.choose import Choice, Command
 from pytau_hpc.ledger.queries import StateCount
+from pytau_hpc.reports.format import MARKS, plural
 from pytau_hpc.submit import Done, Prepared
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import State
 from pytau_hpc.sweep.submission import Submission
-
-MARKS = {
-    State.SUCCEEDED: "✓",
-    State.RUNNING: "↻",
-    State.QUEUED: "…",
-    State.PLANNED: "+",
-    State.INTERRUPTED: "‖",
-    State.FAILED: "✗",
-    State.LOST: "?",
-    State.CANCELLED: "⊘",
-}
-
-
-def plural(n: int, word: str) -> str:
-    return f"{n} {word}" + ("" if n == 1 else "s")
-
 
 def at_most(submission: Submission) -> str:
     """The most that a submission can cost."""
@@ -35,12 +20,12 @@ def at_most(submission: Submission) -> str:
     return f"at most {hours:.0f} CPU-hours"
 
 
-def announcement(prepared: Prepared, command: Command) -> str:
+def announcement(prepared: Prepared, command: Command) -> list[str]:
     """What is about to be sent, and why; one line per cause where there is more than one."""
     lines = _cause_table(prepared.choices.all, command)
     submission = prepared.submission
     if submission is None:
-        return "\n".join(lines)
+        return lines
     n = sum(len(task.points) for task in submission.tasks)
     what = f"{plural(n, 'point')} in {plural(len(submission.tasks), 'task')}"
     if submission.executor == "slurm":
@@ -49,7 +34,7 @@ def announcement(prepared: Prepared, command: Command) -> str:
         lines.append(f"Submitting {what}{where}" + (f" on account {account}" if account else "") + ".")
     else:
         lines.append(f"Running {what} on this computer.")
-    return "\n".join(lines)
+    return lines
 
 
 def _cause_table(choices: Sequence[Choice], command: Command) -> list[str]:
@@ -132,7 +117,7 @@ def _prepared_json(prepared: Prepared) -> dict[str, Any]:
 
 
 def outcome_text(sweep: SweepDir, done: Done, counts: Sequence[StateCount]) -> str:
-    """What became of a submit or resume, and what to type next."""
+    """What became of a submit or resume."""
     total = _totals(counts)
     summary = ", ".join(f"{n} {state.value}" for state, n in total.items() if n) or "no points"
     if done.prepared.submission is None:
@@ -152,7 +137,7 @@ def outcome_text(sweep: SweepDir, done: Done, counts: Sequence[StateCount]) -> s
         lines.append("Submitted. You can close this terminal.")
     else:
         lines = [f"Done. {summary}."]
-    return "\n".join([*lines, *_next(sweep, done, total)])
+    return "\n".join(lines)
 
 
 def _finals(left: Sequence[Choice], most: int = 10) -> list[str]:
@@ -166,7 +151,9 @@ def _finals(left: Sequence[Choice], most: int = 10) -> list[str]:
     return lines + ([f"  … {len(finals) - most} more"] if len(finals) > most else [])
 
 
-def _next(sweep: SweepDir, done: Done, total: dict[State, int]) -> list[str]:
+def next_steps(sweep: SweepDir, done: Done, counts: Sequence[StateCount]) -> list[str]:
+    """What to type next."""
+    total = _totals(counts)
     steps = []
     again = total[State.INTERRUPTED] + total[State.FAILED] + total[State.LOST] + total[State.PLANNED]
     if done.sent is not None and done.sent.job_ids:
@@ -198,5 +185,3 @@ def outcome_json(sweep: SweepDir, done: Done, counts: Sequence[StateCount]) -> d
         "counts": {state.value: n for state, n in _totals(counts).items()},
     }
 
-
-__all__ = ["announcement", "dry_run_json", "dry_run_text", "outcome_json", "outcome_text"]

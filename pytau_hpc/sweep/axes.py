@@ -128,7 +128,10 @@ def _window_ms(value: Any, known: Known) -> list[int] | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != 2:
-        raise Wrong(f"must be [start, end] in ms, got {shown(value)}", help="write  window_ms: [[2000, 4000]]")
+        raise Wrong(
+            f"must be [start, end] in ms, got {shown(value)}",
+            help="write  window_ms: [[2000, 4000]]",
+        )
     for index, edge in enumerate(value):
         try:
             whole(edge, at_least=0)
@@ -136,7 +139,9 @@ def _window_ms(value: Any, known: Known) -> list[int] | None:
             raise Wrong(wrong.message, help=wrong.help, at=(index,)) from None
     start, end = value
     if end <= start:
-        raise Wrong(f"must end after it starts, got {shown(value)}", help="write [start, end] in ms")
+        raise Wrong(
+            f"must end after it starts, got {shown(value)}", help="write [start, end] in ms"
+        )
     return [start, end]
 
 
@@ -190,7 +195,8 @@ def listed(name: str, value: Any) -> list[Any]:
     if name == "window_ms" and not any(isinstance(one, list) or one is None for one in value):
         nested = f"[{', '.join(str(part) for part in value)}]"
         raise Wrong(
-            f"must be a list of windows, got one flat window {nested}", help=f"write  window_ms: [{nested}]"
+            f"must be a list of windows, got one flat window {nested}",
+            help=f"write  window_ms: [{nested}]",
         )
     return value
 

@@ -21,7 +21,7 @@ class CellWriter:
     def text(self, value: Any) -> str:
         if isinstance(value, (list, tuple, dict)):
             return canonical_json(value)
-        # 1 and True are equal keys of a dict; their types are not.
+        # 1 and True are equal as keys of a dict; their types are not.
         key = (type(value), value)
         if key not in self._known:
             self._known[key] = _text(value)
@@ -43,7 +43,12 @@ class CellReader:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, str) and value and _value(value) == value and isinstance(_value(value), str):
+    if (
+        isinstance(value, str)
+        and value
+        and _value(value) == value
+        and isinstance(_value(value), str)
+    ):
         return value
     return canonical_json(value)
 

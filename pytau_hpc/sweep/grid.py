@@ -14,11 +14,11 @@ from typing import Any
 
 from pytau_hpc.errors import did_you_mean
 from pytau_hpc.files import canonical_json
+from pytau_hpc.sweep.document import Address
 
 MAX_ROWS = 5_000_000
 """More points than this are a mistake in the grid, and would not fit into memory."""
 
-Address = tuple[str | int, ...]
 Row = tuple[Any, ...]
 
 
@@ -77,7 +77,9 @@ def expand(grid: Grid) -> tuple[Expansion, list[Mistake]]:
     size = _product_size(grid)
     if size > MAX_ROWS:
         message = f"the grid has {size:,} rows; the most that can be planned is {MAX_ROWS:,}"
-        return Expansion(axes=names, rows=(), excluded=(), n_included=0), [Mistake(address=("grid",), message=message)]
+        return Expansion(axes=names, rows=(), excluded=(), n_included=0), [
+            Mistake(address=("grid",), message=message)
+        ]
 
     rules, found = _rules(grid)
     mistakes += found
@@ -109,7 +111,8 @@ def expand(grid: Grid) -> tuple[Expansion, list[Mistake]]:
         mistakes += found
         rows += added
         origins += [include] * len(added)
-    mistakes += _duplicates(names, rows, n_product, origins)
+    if grid.zip or origins:  # else every row of the product is another one
+        mistakes += _duplicates(names, rows, n_product, origins)
     expansion = Expansion(
         axes=names, rows=tuple(rows), excluded=tuple(excluded), n_included=len(rows) - n_product
     )
@@ -120,7 +123,7 @@ def same_value(value: Any) -> Any:
     """A hashable stand-in that is equal for equal values of a spec only: 1, 1.0 and true are three values."""
     if isinstance(value, (list, tuple, dict)):
         return canonical_json(value)
-    return (type(value).__name__, value)
+    return (type(value), value)
 
 
 def _product_size(grid: Grid) -> int:
@@ -152,21 +155,40 @@ def _zip_mistakes(grid: Grid) -> list[Mistake]:
         address: Address = ("zip", number)
         unknown = [name for name in group if name not in grid.axes]
         for name in unknown:
-            mistakes.append(Mistake(address=address, message=f"`{name}` is not an axis of the grid",
-                                    help=_axis_hint(name, grid)))
+            mistakes.append(
+                Mistake(
+                    address=address,
+                    message=f"`{name}` is not an axis of the grid",
+                    help=_axis_hint(name, grid),
+                )
+            )
         if "session" in group:
-            mistakes.append(Mistake(address=address, message="sessions cannot be zipped; exclude the rows to leave out"))
+            mistakes.append(
+                Mistake(
+                    address=address,
+                    message="sessions cannot be zipped; exclude the rows to leave out",
+                )
+            )
             continue
         if len(group) < 2 or len(set(group)) < len(group):
-            mistakes.append(Mistake(address=address, message="a zip group names two or more different axes"))
+            mistakes.append(
+                Mistake(address=address, message="a zip group names two or more different axes")
+            )
         for name in group:
             if name in seen and seen[name] != number:
-                mistakes.append(Mistake(address=address, message=f"`{name}` is in another zip group already"))
+                mistakes.append(
+                    Mistake(address=address, message=f"`{name}` is in another zip group already")
+                )
             seen[name] = number
         lengths = {name: len(grid.axes[name]) for name in group if name not in unknown}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
-            mistakes.append(Mistake(address=address, message=f"axes that move together need equally many values: {told}"))
+            mistakes.append(
+                Mistake(
+                    address=address,
+                    message=f"axes that move together need equally many values: {told}",
+                )
+            )
     return mistakes
 
 
@@ -178,13 +200,25 @@ def _rules(grid: Grid) -> tuple[dict[int, list[tuple[int, frozenset[Any]]]], lis
     for number, rule in enumerate(grid.exclude):
         unknown = [name for name in rule if name not in grid.axes]
         for name in unknown:
-            mistakes.append(Mistake(address=("exclude", number, name), message=f"`{name}` is not an axis of the grid",
-                                    help=_axis_hint(name, grid)))
+            mistakes.append(
+                Mistake(
+                    address=("exclude", number, name),
+                    message=f"`{name}` is not an axis of the grid",
+                    help=_axis_hint(name, grid),
+                )
+            )
         if not rule:
-            mistakes.append(Mistake(address=("exclude", number), message="an empty rule would exclude everything"))
+            mistakes.append(
+                Mistake(
+                    address=("exclude", number), message="an empty rule would exclude everything"
+                )
+            )
         if rule and not unknown:
             rules[number] = [
-                (names.index(name), frozenset(same_value(value) for value in _one_or_more(value, grid.axes[name])))
+                (
+                    names.index(name),
+                    frozenset(same_value(value) for value in _one_or_more(value, grid.axes[name])),
+                )
                 for name, value in rule.items()
             ]
     return rules, mistakes
@@ -195,7 +229,9 @@ def _one_or_more(value: Any, axis: Sequence[Any]) -> Sequence[Any]:
     if not isinstance(value, (list, tuple)):
         return [value]
     lists = any(isinstance(one, (list, tuple)) for one in axis)
-    return [value] if lists and not any(isinstance(part, (list, tuple)) for part in value) else value
+    return (
+        [value] if lists and not any(isinstance(part, (list, tuple)) for part in value) else value
+    )
 
 
 def _matches(row: Row, rule: Iterable[tuple[int, frozenset[Any]]]) -> bool:
@@ -208,18 +244,29 @@ def _included(grid: Grid, include: Include) -> tuple[list[Row], list[Mistake]]:
     for name in include.values:
         if name not in grid.axes:
             mistakes.append(
-                Mistake(address=(*include.address, name) if not include.where else include.address,
-                        message=f"{prefix}`{name}` is not an axis of the grid", help=_axis_hint(name, grid))
+                Mistake(
+                    address=(*include.address, name) if not include.where else include.address,
+                    message=f"{prefix}`{name}` is not an axis of the grid",
+                    help=_axis_hint(name, grid),
+                )
             )
     missing = [
-        name for name in grid.axes if name not in include.values and name not in grid.spread | grid.fixed
+        name
+        for name in grid.axes
+        if name not in include.values and name not in grid.spread | grid.fixed
     ]
     if missing:
         told = ", ".join(f"`{name}`" for name in missing)
-        mistakes.append(Mistake(address=include.address, message=f"{prefix}an included row must give {told} too"))
+        mistakes.append(
+            Mistake(
+                address=include.address, message=f"{prefix}an included row must give {told} too"
+            )
+        )
     if mistakes:
         return [], mistakes
-    loops = [[include.values[name]] if name in include.values else grid.axes[name] for name in grid.axes]
+    loops = [
+        [include.values[name]] if name in include.values else grid.axes[name] for name in grid.axes
+    ]
     return list(itertools.product(*loops)), []
 
 
@@ -245,13 +292,17 @@ def _duplicates(
     if in_grid:
         told = _pairs(dict(zip(names, in_grid[0], strict=True)))
         more = f" (and {len(in_grid) - 1} more are there twice)" if len(in_grid) > 1 else ""
-        mistakes.append(Mistake(address=("grid",), message=f"the grid has this row twice: {told}{more}"))
+        mistakes.append(
+            Mistake(address=("grid",), message=f"the grid has this row twice: {told}{more}")
+        )
     return mistakes
 
 
 def _pairs(row: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {canonical_json(value) if not isinstance(value, str) else value}"
-                     for name, value in row.items())
+    return ", ".join(
+        f"{name} {canonical_json(value) if not isinstance(value, str) else value}"
+        for name, value in row.items()
+    )
 
 
 def _axis_hint(name: str, grid: Grid) -> str:

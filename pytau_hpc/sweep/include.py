@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pytau_hpc.errors import Problem
+from pytau_hpc.sweep.document import Address, Document
 from pytau_hpc.sweep.grid import Include
-from pytau_hpc.yaml_strict import Address, Document, parse
+from pytau_hpc.yaml_strict import parse
 
 
 def rows_of(value: Any, base: Path, document: Document) -> tuple[list[Include], list[Problem]]:
@@ -34,7 +35,11 @@ def rows_of(value: Any, base: Path, document: Document) -> tuple[list[Include], 
         elif isinstance(item, dict):
             rows.append(Include(values=item, address=address))
         else:
-            problems.append(document.problem(address, "an included row is a mapping of axes, or the path of a CSV file"))
+            problems.append(
+                document.problem(
+                    address, "an included row is a mapping of axes, or the path of a CSV file"
+                )
+            )
     return rows, problems
 
 
@@ -66,7 +71,9 @@ def _from_csv(path: Path, name: str, address: Address) -> tuple[list[Include], l
 
 
 def _values(header: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
-    return {name: _value(cell.strip()) for name, cell in zip(header, cells, strict=True) if cell.strip()}
+    return {
+        name: _value(cell.strip()) for name, cell in zip(header, cells, strict=True) if cell.strip()
+    }
 
 
 @lru_cache(maxsize=10_000)

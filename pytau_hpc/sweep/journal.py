@@ -67,7 +67,7 @@ class Journal:
     def create(cls, path: Path, clock: Callable[[], float] = time.time) -> Journal:
         return cls(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666), path, clock)
 
-    def append(self, kind: EventKind, *, sync: bool = False, **payload: Any) -> None:
+    def append(self, kind: EventKind, /, *, sync: bool = False, **payload: Any) -> None:
         """Write one record; with `sync`, return only when it is on disk."""
         line = encode(Event(seq=self._seq, kind=kind, wall=self._clock(), mono=time.monotonic(), payload=payload))
         data = (b"\n" if self._mid_line else b"") + line

@@ -1,11 +1,11 @@
 """The manifest: the frozen rows of a sweep, and how they came about.
 
-manifest.csv has one row for each point: its id, the session, one column per axis, digest and shape of its data, and the
-number of its *variant* (a model with its options and a method with its settings, resolved). Variants, sessions and
+manifest.csv has one row for each point: its id, the session, one column per axis, digest and shape of its data, and
+the number of its *variant* (a model with its options and a method with its settings, resolved). Variants, sessions and
 everything else that rows share stand in manifest.yaml, once. Together they make every `Point` again, exactly.
 
-Read by submit, collect and the reports, without numpy and pydantic. Written by `revision`; this module knows the form of
-both files.
+Read by submit, collect and the reports, without numpy and pydantic. Written by `revision`; this module knows the
+form of both files.
 """
 
 from __future__ import annotations
@@ -136,8 +136,16 @@ class Manifest:
             values["session"] = line[first]
             digest, shape, variant, _ = line[last:]
             made.append(
-                _point(line[0], session_of[line[first]], self.source, values, digest, shape,
-                       self.variants[int(variant)], shared)
+                _point(
+                    line[0],
+                    session_of[line[first]],
+                    self.source,
+                    values,
+                    digest,
+                    shape,
+                    self.variants[int(variant)],
+                    shared,
+                )
             )
         return made
 
@@ -278,15 +286,24 @@ def header_text(header: Mapping[str, Any]) -> str:
 
     def dumped(value: Any, flow: bool | None, width: int) -> str:
         text: str = yaml.dump(
-            value, Dumper=dumper, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=width
+            value,
+            Dumper=dumper,
+            sort_keys=False,
+            allow_unicode=True,
+            default_flow_style=flow,
+            width=width,
         )
         return text
 
     parts = [_EXPLAINED]
     for key, value in header.items():
         if key in ("sessions", "data") and value:
-            parts.append(f"{key}:\n" + "".join(f"- {dumped(item, True, 100_000)}" for item in value))
+            parts.append(
+                f"{key}:\n" + "".join(f"- {dumped(item, True, 100_000)}" for item in value)
+            )
         else:
             # None: collections of plain values on one line, everything above them in lines of its own.
-            parts.append(dumped({key: value}, None if isinstance(value, (dict, list)) else False, 110))
+            parts.append(
+                dumped({key: value}, None if isinstance(value, (dict, list)) else False, 110)
+            )
     return "".join(parts)

@@ -8,7 +8,7 @@ sweep, on any cluster, at any time.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,20 +85,8 @@ class Point:
 
     @property
     def label(self) -> str:
-        """A short name for people: session, taste, model, number of states, repeat where there are several."""
-        parts = [self.session.name]
-        if self.source.format not in ("csv", "npy"):
-            parts.append(f"t{self.selection.taste}" if isinstance(self.selection.taste, int) else self.selection.taste)
-        parts.append(f"K{self.n_states}")
-        for axis in self.axes:
-            if axis not in ("session", "taste", "n_states") and axis in self.axes:
-                value = self.axes[axis]
-                if axis == "repeat":
-                    if value:
-                        parts.append(f"r{value}")
-                elif isinstance(value, (list, tuple)):
-                    parts.append("-".join(str(v) for v in value))
-        return "/".join(parts)
+        """A short name for people: session, taste, number of states."""
+        return label_of(self, ("taste",))
 
     @property
     def result_path(self) -> str:
@@ -123,6 +111,19 @@ class Point:
                 "shape": tuple(row["shape"]),
             }
         )
+
+
+_LABELLED = {"taste": "t{}", "repeat": "r{}", "bin_ms": "{}ms"}
+
+
+def label_of(point: Point, varying: Collection[str]) -> str:
+    """A short name that tells points apart: session, number of states, and the axes that vary in this sweep."""
+    parts = [point.session.name]
+    for axis, value in point.axes.items():
+        if axis in varying and axis not in ("session", "n_states"):
+            text = "-".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+            parts.append(_LABELLED.get(axis, "{}").format(text))
+    return "/".join([*parts, f"K{point.n_states}"])
 
 
 def point_id_of(

@@ -54,17 +54,23 @@ class Request:
     points_per_task: PointsPerTask | None = None
 
     def over(self, weaker: Request) -> Request:
-        """This request, completed by a weaker one: command line > spec > profile."""
+        """The request, completed by a weaker one: command line > spec > profile."""
         return Request(
             **{
-                field.name: getattr(self, field.name) if getattr(self, field.name) is not None else other
-                for field, other in ((field, getattr(weaker, field.name)) for field in fields(Request))
+                field.name: getattr(self, field.name)
+                if getattr(self, field.name) is not None
+                else other
+                for field, other in (
+                    (field, getattr(weaker, field.name)) for field in fields(Request)
+                )
             }
         )
 
     def resources(self) -> Resources:
         """The resources asked for, with the built-in ones where nobody says anything."""
-        return Resources(**{name: value for name, value in self._resources().items() if value is not None})
+        return Resources(
+            **{name: value for name, value in self._resources().items() if value is not None}
+        )
 
     @property
     def per_task(self) -> PointsPerTask:
@@ -97,7 +103,11 @@ class RetrySettings:
     grace_s: float = 60
 
     def to_json(self) -> dict[str, Any]:
-        return {"failures": self.failures, "interruptions": self.interruptions, "grace_s": self.grace_s}
+        return {
+            "failures": self.failures,
+            "interruptions": self.interruptions,
+            "grace_s": self.grace_s,
+        }
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> RetrySettings:
@@ -117,7 +127,9 @@ def parse_time(text: str | int) -> int:
     written = isinstance(text, (str, int)) and not isinstance(text, bool)
     found = _SLURM_TIME.match(str(text)) if written else None
     if found is None:
-        raise ValueError(f"`{text}` is not a time: write hours:minutes:seconds, days-hours:minutes:seconds or minutes")
+        raise ValueError(
+            f"`{text}` is not a time: write hours:minutes:seconds, days-hours:minutes:seconds or minutes"
+        )
     part = {name: int(value or 0) for name, value in found.groupdict().items()}
     seconds = (
         part["days"] * 86400

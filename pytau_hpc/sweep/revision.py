@@ -35,7 +35,7 @@ from pytau_hpc.sweep.manifest import (
     revision_dir,
     revisions,
 )
-from pytau_hpc.sweep.point import DataSource, Point, Session
+from pytau_hpc.sweep.point import DataSource, Point, Selection, Session
 from pytau_hpc.sweep.resources import Request, RetrySettings
 
 #: What makes one plan differ from another. Who planned, when and with which versions does not.
@@ -170,7 +170,7 @@ def _rows(draft: Draft) -> tuple[str, list[Variant], list[dict[str, Any]]]:
     writer.writerow([*BEFORE_AXES, "session", *columns, *AFTER_AXES])
     cells = CellWriter()
     variants = _Variants()
-    arrays: dict[tuple[str, ...], dict[str, Any]] = {}
+    arrays: dict[tuple[str, Selection], str] = {}
     for point in draft.points:
         writer.writerow(
             [
@@ -184,10 +184,12 @@ def _rows(draft: Draft) -> tuple[str, list[Variant], list[dict[str, Any]]]:
                 point.result_path,
             ]
         )
-        selection = asdict(point.selection)
-        key = (point.session.name, *map(cells.text, selection.values()))
-        arrays.setdefault(key, {"session": point.session.name, **selection, "digest": point.data_digest})
-    return file.getvalue(), variants.all, list(arrays.values())
+        arrays[point.session.name, point.selection] = point.data_digest
+    told = [
+        {"session": session, **asdict(selection), "digest": digest}
+        for (session, selection), digest in arrays.items()
+    ]
+    return file.getvalue(), variants.all, told
 
 
 class _Variants:
@@ -200,7 +202,13 @@ class _Variants:
 
     def number(self, point: Point) -> int:
         # Points share the objects that hold their settings: comparing identities first saves most of the work.
-        quick = (point.model, point.model_version, id(point.model_options), point.method, id(point.settings))
+        quick = (
+            point.model,
+            point.model_version,
+            id(point.model_options),
+            point.method,
+            id(point.settings),
+        )
         if quick not in self._by_identity:
             variant = Variant(
                 model=point.model,

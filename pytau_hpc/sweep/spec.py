@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from pytau_hpc.errors import SpecInvalid
-from pytau_hpc.sweep.axes import AXES, FROM_PYTAU, Known
+from pytau_hpc.sweep.axes import Known
+from pytau_hpc.sweep.document import Address, Document
 from pytau_hpc.sweep.grid import Include
 from pytau_hpc.sweep.resources import Request, RetrySettings
 from pytau_hpc.sweep.spec_checks import Checked, check
@@ -31,7 +32,7 @@ from pytau_hpc.sweep.validate import (
     safe_name,
     validated,
 )
-from pytau_hpc.yaml_strict import Address, Document, load
+from pytau_hpc.yaml_strict import load
 
 
 class SessionEntry(Strict):
@@ -53,12 +54,17 @@ def _sessions(value: Any, info: ValidationInfo) -> Any:
     return [{"path": entry} if isinstance(entry, str) else entry for entry in entries]
 
 
+def _known(info: ValidationInfo) -> Known:
+    known: Known = (info.context or {})["known"]
+    return known
+
+
 def _reader(value: Any, info: ValidationInfo) -> str:
-    return one_of(value, info.context["known"].readers, "data format")
+    return one_of(value, _known(info).readers, "data format")
 
 
 def _method(value: Any, info: ValidationInfo) -> str:
-    return one_of(value, info.context["known"].methods, "inference method")
+    return one_of(value, _known(info).methods, "inference method")
 
 
 class DataPart(Strict):
@@ -67,7 +73,7 @@ class DataPart(Strict):
     model_config = ConfigDict(extra="allow")
 
     format: Annotated[Any, BeforeValidator(_reader)]
-    sessions: Annotated[list[SessionEntry], BeforeValidator(_sessions)] = []
+    sessions: Annotated[list[SessionEntry], BeforeValidator(_sessions)] = Field(default=[])
 
 
 class FitPart(Strict):
@@ -77,7 +83,7 @@ class FitPart(Strict):
 
     method: Annotated[Any, BeforeValidator(_method)] = "advi"
     checkpoint_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
-    model_options: dict[str, Any] = {}
+    model_options: dict[str, Any] = Field(default={})
 
 
 class ResourcesPart(Strict):
@@ -90,11 +96,16 @@ class ResourcesPart(Strict):
 
     def request(self) -> Request:
         return Request(
-            cpus=self.cpus, mem_gb=self.mem_gb, time_min=self.time, points_per_task=self.points_per_task
+            cpus=self.cpus,
+            mem_gb=self.mem_gb,
+            time_min=self.time,
+            points_per_task=self.points_per_task,
         )
 
 
 class RetryPart(Strict):
+    """Budgets; see `RetrySettings`."""
+
     failures: Annotated[int, Field(ge=0)] = RetrySettings.failures
     interruptions: Annotated[int, Field(ge=0)] = RetrySettings.interruptions
     grace_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = RetrySettings.grace_s
@@ -112,9 +123,9 @@ class SpecFile(Strict):
     name: Annotated[str, AfterValidator(safe_name)]
     data: DataPart
     grid: dict[str, Any]
-    zip: Annotated[list[list[str]], BeforeValidator(_groups)] = []
-    exclude: list[dict[str, Any]] = []
-    include: Any = []
+    zip: Annotated[list[list[str]], BeforeValidator(_groups)] = Field(default=[])
+    exclude: list[dict[str, Any]] = Field(default=[])
+    include: Any = Field(default=[])
     fit: FitPart = FitPart()
     resources: ResourcesPart = ResourcesPart()
     retry: RetryPart = RetryPart()

@@ -11,15 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytau_hpc.errors import Problem, UserError
-from pytau_hpc.sweep.axes import AXES, FROM_PYTAU, Known, ModelLike, checked_values, listed
+from pytau_hpc.errors import Problem
+from pytau_hpc.sweep.axes import AXES, FROM_PYTAU, Known, checked_values, listed
+from pytau_hpc.sweep.document import Address, Document
 from pytau_hpc.sweep.grid import Grid, Include, expand
 from pytau_hpc.sweep.include import rows_of
-from pytau_hpc.sweep.validate import Wrong, shown, unknown_key
-from pytau_hpc.yaml_strict import Address, Document, address_text
-
-#: Keys of `fit` that are not settings of the method.
-_NOT_SETTINGS = ("method", "checkpoint_s", "model_options")
+from pytau_hpc.sweep.spec_choices import NOT_SETTINGS, problems_of_choices, setting_names
+from pytau_hpc.sweep.validate import Findings, Wrong, unknown_key
 
 
 @dataclass(kw_only=True)
@@ -32,7 +30,7 @@ class Checked:
     include: list[Include] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     data_options: dict[str, Any] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: Sequence[Problem] = ()
 
 
 def check(document: Document, known: Known, base: Path) -> Checked:
@@ -40,9 +38,10 @@ def check(document: Document, known: Known, base: Path) -> Checked:
     return _Check(document, known, base).run()
 
 
-class _Check:
+class _Check(Findings):
     def __init__(self, document: Document, known: Known, base: Path) -> None:
-        self.document, self.known, self.base = document, known, base
+        super().__init__(document)
+        self.known, self.base = known, base
         self.root: Mapping[str, Any] = document.value if isinstance(document.value, dict) else {}
         self.found = Checked()
 
@@ -50,52 +49,56 @@ class _Check:
         self._data()
         grid = self._part("grid")
         fit = self._part("fit")
-        self.found.settings = {key: value for key, value in fit.items() if key not in _NOT_SETTINGS}
+        self.found.settings = {key: value for key, value in fit.items() if key not in NOT_SETTINGS}
         if isinstance(self.root.get("grid"), dict):
             self._axes(grid, fit)
             self._rows()
-            self._states()
-            self._options(fit)
-        self._settings(fit)
+        self.problems += problems_of_choices(
+            self.document, self.known, fit, self.found.axes, self.found.include
+        )
+        self.found.problems = self.problems
         return self.found
 
     def _part(self, name: str) -> Mapping[str, Any]:
         value = self.root.get(name)
         return value if isinstance(value, dict) else {}
 
-    def _note(self, address: Iterable[str | int], message: str, *, help: str | None = None, at_key: bool = False) -> None:
-        self.found.problems.append(self.document.problem(address, message, help=help, at_key=at_key))
-
-    def _wrong(self, address: Address, wrong: Wrong) -> None:
-        place = (*address, *wrong.at)
-        while place not in self.document.values and len(place) > len(address):
-            place = place[:-1]  # a single value in the file is a list of one here
-        self._note(place, f"`{address_text(place)}` {wrong.message}", help=wrong.help)
-
     # data
 
     def _data(self) -> None:
         data = self._part("data")
-        reader = self.known.readers.get(data.get("format", ""))
-        if reader is None or not isinstance(data.get("format"), str):
+        reader = self.known.readers.get(str(data.get("format")))
+        if reader is None:
             return
         options = {key: value for key, value in data.items() if key not in ("format", "sessions")}
         if not reader.on_disk and isinstance(data.get("sessions"), int):
             options["sessions"] = data["sessions"]
         elif not reader.on_disk and "sessions" in data:
-            self._note(("data", "sessions"), "`data.sessions` is a number for this format: how many to make up")
+            self.note(
+                ("data", "sessions"),
+                "`data.sessions` is a number for this format: how many to make up",
+            )
         elif reader.on_disk and isinstance(data.get("sessions"), int):
-            self._note(("data", "sessions"), "`data.sessions` must be globs or paths", help='write  sessions: ["data/*"]')
+            self.note(
+                ("data", "sessions"),
+                "`data.sessions` must be globs or paths",
+                help='write  sessions: ["data/*"]',
+            )
         elif reader.on_disk and "sessions" not in data and self.document.complete:
-            self._note(("data",), "`sessions` is missing in `data`", help='write  sessions: ["data/*"]', at_key=True)
+            self.note(
+                ("data",),
+                "`sessions` is missing in `data`",
+                help='write  sessions: ["data/*"]',
+                at_key=True,
+            )
         for key, problem in reader.check_options(options).items():
             if key in options and key not in reader.options:
                 known = ["format", "sessions", *reader.options]
-                self.found.problems.append(unknown_key(self.document, ("data", key), known))
+                self.problems.append(unknown_key(self.document, ("data", key), known))
             elif key in options:
-                self._note(("data", key), problem)
-            else:
-                self._note(("data",), problem, at_key=True)
+                self.note(("data", key), problem)
+            elif self.document.complete:
+                self.note(("data",), problem, at_key=True)
         self.found.data_options = options
 
     # grid
@@ -114,43 +117,55 @@ class _Check:
                 if default is not None:
                     values[name] = list(default)
                 elif self.document.complete:
-                    self._note(("grid",), f"`{name}` is missing in `grid`", at_key=True)
+                    self.note(("grid",), f"`{name}` is missing in `grid`", at_key=True)
                 continue
             try:
                 raw = listed(name, grid[name])
-            except Wrong as wrong:
-                self._wrong(address, wrong)
+            except Wrong as not_an_axis:
+                self.wrong(address, not_an_axis)
                 values[name] = [grid[name]]
                 continue
             values[name], wrongs = checked_values(name, raw, self.known, repeats=name in zipped)
             for wrong in wrongs:
-                self._wrong(address, wrong)
+                self.wrong(address, wrong)
         self.found.axes = {name: tuple(one) for name, one in values.items()}
         self.found.listed = frozenset(
-            name for name in values if isinstance(grid.get(name), list) or (name == "repeat" and len(values[name]) > 1)
+            name
+            for name in values
+            if isinstance(grid.get(name), list) or (name == "repeat" and len(values[name]) > 1)
         )
 
     def _is_axis(self, name: str, fit: Mapping[str, Any]) -> bool:
         """Whether a name that is no axis of every sweep is a setting or an option; reports it where it is not."""
         if name == "session":
-            self._note(("grid", name), "sessions are chosen under `data`, not in the grid", at_key=True,
-                       help="to leave some out:  exclude: [{session: NAME}]")
+            self.note(
+                ("grid", name),
+                "sessions are chosen under `data`, not in the grid",
+                at_key=True,
+                help="to leave some out:  exclude: [{session: NAME}]",
+            )
             return False
         if name == "checkpoint_s":
-            self._note(("grid", name), "`checkpoint_s` does not change what is computed; it stands under `fit`", at_key=True)
+            self.note(
+                ("grid", name),
+                "`checkpoint_s` does not change what is computed; it stands under `fit`",
+                at_key=True,
+            )
             return False
-        settings = self._setting_names()
+        settings = setting_names(self.known)
         options = {option for model in self.known.models.values() for option in model.options}
         if name not in (*settings, *options, "method", "model_options"):
             known = [*AXES, *sorted(settings), *sorted(options)]
-            self.found.problems.append(unknown_key(self.document, ("grid", name), known, FROM_PYTAU))
+            self.problems.append(unknown_key(self.document, ("grid", name), known, FROM_PYTAU))
             return False
         if name in fit:
-            self._note(("grid", name), f"`{name}` stands in `grid` and in `fit`", help="keep one of the two", at_key=True)
+            self.note(
+                ("grid", name),
+                f"`{name}` stands in `grid` and in `fit`",
+                help="keep one of the two",
+                at_key=True,
+            )
         return True
-
-    def _setting_names(self) -> list[str]:
-        return sorted({name for method in self.known.methods.values() for name in method.settings})
 
     def _rows(self) -> None:
         """zip, exclude, include: names, values and rows, as far as they do not depend on the sessions."""
@@ -161,7 +176,7 @@ class _Check:
                 if name in self.found.axes:
                     rule[name] = self._row_values(name, rule[name], ("exclude", number, name))
         includes, problems = rows_of(self.root.get("include"), self.base, self.document)
-        self.found.problems += problems
+        self.problems += problems
         self.found.include = [self._included(include) for include in includes]
         self.found.exclude = rules
 
@@ -171,7 +186,13 @@ class _Check:
         tested = [rule for rule in rules if rule and "session" not in rule]
         at = [number for number, rule in enumerate(rules) if rule and "session" not in rule]
         _, mistakes = expand(
-            grid_of({"session": (None,), **self.found.axes}, self.found.listed, groups, tested, self.found.include)
+            grid_of(
+                {"session": (None,), **self.found.axes},
+                self.found.listed,
+                groups,
+                tested,
+                self.found.include,
+            )
         )
         numbers = [number for number, one in enumerate(self._list("zip")) if one in groups]
         for mistake in mistakes:
@@ -180,10 +201,14 @@ class _Check:
                 address = ("exclude", at[int(address[1])], *address[2:])
             elif address[0] == "zip":
                 address = ("zip", numbers[int(address[1])])
-            self._note(address, mistake.message, help=mistake.help, at_key=isinstance(address[-1], str))
+            self.note(
+                address, mistake.message, help=mistake.help, at_key=isinstance(address[-1], str)
+            )
         for number, rule in enumerate(self._list("exclude")):
             if rule == {}:
-                self._note(("exclude", number), "an empty rule would exclude everything", help="delete it")
+                self.note(
+                    ("exclude", number), "an empty rule would exclude everything", help="delete it"
+                )
 
     def _groups(self) -> list[list[str]]:
         """The zip groups that have the form of one."""
@@ -196,10 +221,15 @@ class _Check:
 
     def _row_values(self, name: str, value: Any, address: Address) -> Any:
         """A value of an exclude rule (or a list of them) through its axis's check."""
-        several = isinstance(value, list) and (name != "window_ms" or any(isinstance(one, list) for one in value))
+        several = isinstance(value, list) and (
+            name != "window_ms" or any(isinstance(one, list) for one in value)
+        )
         good, wrongs = checked_values(name, value if several else [value], self.known)
         for wrong in wrongs:
-            self._wrong(address, Wrong(wrong.message, help=wrong.help, at=wrong.at if several else wrong.at[1:]))
+            self.wrong(
+                address,
+                Wrong(wrong.message, help=wrong.help, at=wrong.at if several else wrong.at[1:]),
+            )
         return good if several else good[0]
 
     def _included(self, include: Include) -> Include:
@@ -210,93 +240,18 @@ class _Check:
             good, wrongs = checked_values(name, [value], self.known)
             for wrong in wrongs:
                 if include.where:
-                    self._note(include.address, f"{include.where}: `{name}` {wrong.message}", help=wrong.help)
+                    self.note(
+                        include.address,
+                        f"{include.where}: `{name}` {wrong.message}",
+                        help=wrong.help,
+                    )
                 else:
-                    self._wrong((*include.address, name), Wrong(wrong.message, help=wrong.help, at=wrong.at[1:]))
+                    self.wrong(
+                        (*include.address, name),
+                        Wrong(wrong.message, help=wrong.help, at=wrong.at[1:]),
+                    )
             values[name] = good[0]
         return Include(values=values, address=include.address, where=include.where)
-
-    # models and methods
-
-    def _chosen(self, axis: str) -> list[Any]:
-        """Values of an axis in the grid and in the included rows."""
-        included = [include.values[axis] for include in self.found.include if axis in include.values]
-        return [*self.found.axes.get(axis, ()), *included]
-
-    def _models(self) -> dict[str, ModelLike]:
-        names = [name for name in self._chosen("model") if isinstance(name, str) and name in self.known.models]
-        return {name: self.known.models[name] for name in names}
-
-    def _states(self) -> None:
-        """The smallest number of states of each model."""
-        for name, model in self._models().items():
-            for index, n_states in enumerate(self.found.axes.get("n_states", ())):
-                if isinstance(n_states, int) and 2 <= n_states < model.min_states:
-                    message = f"must be at least {model.min_states} for {name}, got {n_states}"
-                    self._wrong(("grid", "n_states"), Wrong(message, at=(index,)))
-
-    def _options(self, fit: Mapping[str, Any]) -> None:
-        """Options of models, under `fit.model_options` and as axes."""
-        common = fit.get("model_options")
-        if isinstance(common, dict):
-            for key, value in common.items():
-                self._option(("fit", "model_options", key), key, value)
-        for index, options in enumerate(self.found.axes.get("model_options", ())):
-            if not isinstance(options, dict):
-                self._wrong(("grid", "model_options"), Wrong(f"must be a mapping, got {shown(options)}", at=(index,)))
-                continue
-            for key, value in options.items():
-                self._option(("grid", "model_options", index, key), key, value)
-        settings = self._setting_names()
-        for name in self.found.axes:
-            if name not in AXES and name not in settings and name not in ("method", "model_options"):
-                for index, value in enumerate(self.found.axes[name]):
-                    self._option(("grid", name, index), name, value)
-
-    def _option(self, address: Address, key: str, value: Any) -> None:
-        for name, model in self._models().items():
-            if key not in model.options:
-                known = ", ".join(model.options) or "none"
-                self._note(address, f"model {name} has no option `{key}`; its options: {known}", at_key=True)
-            elif not _same_kind(model.options[key], value):
-                default = model.options[key]
-                self._note(address, f"`{address_text(address)}` must be like its default {shown(default)}, got {shown(value)}")
-
-    def _settings(self, fit: Mapping[str, Any]) -> None:
-        """Settings of the methods, under `fit` and as axes: each value alone, then the rest together."""
-        methods = [fit.get("method", "advi"), *self._chosen("method")]
-        names = [name for name in methods if isinstance(name, str) and name in self.known.methods]
-        for index, name in enumerate(self.found.axes.get("method", ())):
-            if name not in names:
-                known = ", ".join(self.known.methods)
-                self._wrong(("grid", "method"), Wrong(f"names no inference method: {shown(name)}; known: {known}", at=(index,)))
-        for name in dict.fromkeys(names):
-            method = self.known.methods[name]
-            given: list[tuple[Address, str, Any]] = []
-            for key, value in self.found.settings.items():
-                if key in method.settings:
-                    given.append((("fit", key), key, value))
-                else:
-                    known_keys = [*_NOT_SETTINGS, *method.settings]
-                    self.found.problems.append(unknown_key(self.document, ("fit", key), known_keys, FROM_PYTAU))
-            for key in self.found.axes:
-                if key in method.settings:
-                    values = self.found.axes[key]
-                    given += [(("grid", key, index), key, value) for index, value in enumerate(values)]
-            alone = [self._resolved(method, address, {key: value}) for address, key, value in given]
-            if all(alone):
-                self._resolved(method, ("fit",), {key: value for _, key, value in reversed(given)})
-
-    def _resolved(self, method: Any, address: Address, settings: Mapping[str, Any]) -> bool:
-        """Whether a method takes these settings; reports why not."""
-        try:
-            method.resolve(settings)
-        except UserError as error:
-            place = address if address in self.document.values else address[:-1] or address
-            for line in error.message.splitlines():
-                self._note(place, line, help=error.help)
-            return False
-        return True
 
 
 def grid_of(
@@ -319,14 +274,3 @@ def grid_of(
         spread=frozenset({"session"}),
         fixed=frozenset(fixed - {"session"}),
     )
-
-
-def _same_kind(default: Any, value: Any) -> bool:
-    """Whether a value can stand for an option's default: number for number, text for text, anything for None."""
-    if default is None:
-        return True
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(default, bool) and isinstance(value, bool)
-    if isinstance(default, (int, float)):
-        return isinstance(value, int if isinstance(default, int) else (int, float))
-    return isinstance(value, type(default))

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from pytau_hpc.errors import Problem, did_you_mean
+from pytau_hpc.sweep.document import Address, Document, address_text
 from pytau_hpc.sweep.resources import parse_time
-from pytau_hpc.yaml_strict import Address, Document, address_text
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
 """Names that become folders, job names and file names: nothing a shell or a path could take for something else."""
@@ -61,7 +61,9 @@ def validated(
     problems = list(document.problems)
     if not isinstance(document.value, dict):
         if not problems:
-            problems.append(document.problem((), "the file must be a mapping: lines of `key: value`"))
+            problems.append(
+                document.problem((), "the file must be a mapping: lines of `key: value`")
+            )
         return None, problems
     try:
         return model.model_validate(document.value, context=dict(context or {})), problems
@@ -80,7 +82,10 @@ def in_order(problems: list[Problem]) -> list[Problem]:
 
 
 def _problem(
-    document: Document, error: Mapping[str, Any], known_keys: KnownKeys, elsewhere: Mapping[str, str]
+    document: Document,
+    error: Mapping[str, Any],
+    known_keys: KnownKeys,
+    elsewhere: Mapping[str, str],
 ) -> Problem:
     address = _in_document(document, error["loc"])
     if error["type"] == "extra_forbidden":
@@ -92,13 +97,18 @@ def _problem(
     wrong = error.get("ctx", {}).get("error")
     if isinstance(wrong, Wrong):
         address = (*address, *wrong.at)
-        return document.problem(address, f"`{address_text(address)}` {wrong.message}", help=wrong.help)
+        return document.problem(
+            address, f"`{address_text(address)}` {wrong.message}", help=wrong.help
+        )
     message, hint = _in_words(address, error)
     return document.problem(address, message, help=hint)
 
 
 def unknown_key(
-    document: Document, address: Address, known: list[str], elsewhere: Mapping[str, str] | None = None
+    document: Document,
+    address: Address,
+    known: list[str],
+    elsewhere: Mapping[str, str] | None = None,
 ) -> Problem:
     """The problem of a key that may not stand where it does."""
     *parent, name = address
@@ -107,7 +117,10 @@ def unknown_key(
     if elsewhere and str(name) in elsewhere and elsewhere[str(name)] in known:
         hint = f"did you mean `{elsewhere[str(name)]}`?"
     return document.problem(
-        address, f"unknown key `{name}`{where}", help=hint or f"known keys: {', '.join(known)}", at_key=True
+        address,
+        f"unknown key `{name}`{where}",
+        help=hint or f"known keys: {', '.join(known)}",
+        at_key=True,
     )
 
 
@@ -201,7 +214,9 @@ def _minutes(value: Any) -> int:
     try:
         return parse_time(value)
     except ValueError as error:
-        raise Wrong(f"is wrong: {error}", help='write  time: "01:30:00"  or  "2-00:00:00"') from None
+        raise Wrong(
+            f"is wrong: {error}", help='write  time: "01:30:00"  or  "2-00:00:00"'
+        ) from None
 
 
 def _per_task(value: Any) -> Any:
@@ -214,3 +229,28 @@ TimeField = Annotated[int, BeforeValidator(_minutes)]
 """A time limit as SLURM writes it; minutes once it is read."""
 
 PointsPerTaskField = Annotated[Any, BeforeValidator(_per_task)]
+
+
+class Findings:
+    """Collects problems of a document."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+
+    def note(
+        self,
+        address: Iterable[str | int],
+        message: str,
+        *,
+        help: str | None = None,
+        at_key: bool = False,
+    ) -> None:
+        self.problems.append(self.document.problem(address, message, help=help, at_key=at_key))
+
+    def wrong(self, address: Address, wrong: Wrong) -> None:
+        """Something that a check of a value refused."""
+        place = (*address, *wrong.at)
+        while place not in self.document.values and len(place) > len(address):
+            place = place[:-1]  # a single value in the file is a list of one here
+        self.note(place, f"`{address_text(place)}` {wrong.message}", help=wrong.help)

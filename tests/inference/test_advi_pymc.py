@@ -10,16 +10,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from pytau_hpc.errors import Interrupted, NonFinite
 from pytau_hpc.inference import advi_pymc
-from pytau_hpc.inference.advi_pymc import MeanField, elbo_of, fit, has_settled
+from pytau_hpc.inference.advi_pymc import MeanField, elbo_of, even_start, fit, has_settled
 from pytau_hpc.inference.checkpoint import Checkpoint, CheckpointLike, NullCheckpoint
 from pytau_hpc.inference.posterior import Posterior
 from pytau_hpc.models import MODELS
@@ -36,13 +37,15 @@ ITERATIONS = 2 * CHUNK + 7
 class Tiny:
     """The smallest model with a changepoint, since building a real one's gradient takes seconds."""
 
-    posterior_dims = {"rate": ("state",), "tau": ("changepoint",)}
+    posterior_dims: ClassVar = {"rate": ("state",), "tau": ("changepoint",)}
 
     def build(self, data: np.ndarray, n_states: int, options: object) -> Any:
         with pm.Model() as model:
             counts = pm.Data("counts", data)
             rate = pm.Exponential("rate", 0.2, shape=(n_states,))
-            tau = pm.Deterministic("tau", (data.size - 1) * pm.Beta("tau_latent", 2.0, 2.0, shape=(1,)))
+            tau = pm.Deterministic(
+                "tau", (data.size - 1) * pm.Beta("tau_latent", 2.0, 2.0, shape=(1,))
+            )
             later = pm.math.sigmoid(np.arange(data.size) - tau)
             pm.Poisson("obs", rate[0] * (1 - later) + rate[1] * later, observed=counts)
         return model
@@ -51,7 +54,7 @@ class Tiny:
 class Broken:
     """A model whose density is NaN everywhere."""
 
-    posterior_dims = {"x": ()}
+    posterior_dims: ClassVar = {"x": ()}
 
     def build(self, data: np.ndarray, n_states: int, options: object) -> Any:
         with pm.Model() as model:
@@ -59,13 +62,26 @@ class Broken:
         return model
 
 
-@pytest.fixture
-def interpreted(monkeypatch) -> Iterator[None]:
+@contextmanager
+def short_and_interpreted() -> Iterator[None]:
     """No C compiler (a cold one costs a minute and a half), short chunks, few draws for the ELBO."""
-    monkeypatch.setattr(advi_pymc, "CHUNK", CHUNK)
-    monkeypatch.setattr(advi_pymc, "ELBO_DRAWS", 50)
-    with pytensor.config.change_flags(mode="FAST_COMPILE"):
+    with pytest.MonkeyPatch.context() as patch, pytensor.config.change_flags(mode="FAST_COMPILE"):
+        patch.setattr(advi_pymc, "CHUNK", CHUNK)
+        patch.setattr(advi_pymc, "ELBO_DRAWS", 50)
         yield
+
+
+@pytest.fixture
+def interpreted() -> Iterator[None]:
+    with short_and_interpreted():
+        yield
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> Posterior:
+    """The fit in one go, without checkpoints."""
+    with short_and_interpreted():
+        return fit_counts()
 
 
 def counts() -> np.ndarray:
@@ -73,7 +89,9 @@ def counts() -> np.ndarray:
     return rng.poisson(np.repeat([2.0, 8.0], 10)).astype(np.int64)
 
 
-def fit_counts(checkpoint: CheckpointLike | None = None, *, seed: int = 5, **more: Any) -> Posterior:
+def fit_counts(
+    checkpoint: CheckpointLike | None = None, *, seed: int = 5, **more: Any
+) -> Posterior:
     settings = {"engine": "pymc", "iterations": ITERATIONS, "draws": 20}
     return fit(
         more.pop("kind", Tiny()),
@@ -101,10 +119,8 @@ def assert_same_bits(one: Posterior, other: Posterior) -> None:
 
 
 @pytest.mark.usefixtures("interpreted")
-def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, uninterrupted):
     """Stopped twice, each time taken up by another run: loss, draws and ELBO are those of one go."""
-    uninterrupted = fit_counts()
-
     first = a_checkpoint(tmp_path, 1)
     first.request_stop("preempted")
     with pytest.raises(Interrupted) as stopped:
@@ -124,19 +140,18 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path):
 
 
 @pytest.mark.usefixtures("interpreted")
-def test_saving_changes_nothing_and_the_seed_changes_everything(tmp_path):
+def test_saving_changes_nothing_and_the_seed_changes_everything(tmp_path, uninterrupted):
     """Checkpoints only look; all that is random follows from the seed, beyond the 32 bits that PyMC takes."""
-    plain = fit_counts()
     with_checkpoints = fit_counts(a_checkpoint(tmp_path, 1, interval_s=0.0))
     other_seed = fit_counts(seed=5 + 2**70)
 
-    assert_same_bits(with_checkpoints, plain)
-    assert not np.array_equal(other_seed.loss, plain.loss)
-    assert not np.array_equal(other_seed.draws["tau"], plain.draws["tau"])
+    assert_same_bits(with_checkpoints, uninterrupted)
+    assert not np.array_equal(other_seed.loss, uninterrupted.loss)
+    assert not np.array_equal(other_seed.draws["tau"], uninterrupted.draws["tau"])
 
 
 @pytest.mark.usefixtures("interpreted")
-def test_a_checkpoint_of_another_set_up_starts_the_fit_over_and_says_so(tmp_path):
+def test_a_checkpoint_of_another_set_up_starts_the_fit_over_and_says_so(tmp_path, uninterrupted):
     """Same numbers as without it, and the reason stands in the result."""
     first = a_checkpoint(tmp_path, 1, fingerprint=lambda: {"cpu": "another"})
     first.request_stop()
@@ -146,14 +161,16 @@ def test_a_checkpoint_of_another_set_up_starts_the_fit_over_and_says_so(tmp_path
     posterior = fit_counts(a_checkpoint(tmp_path, 2))
 
     assert "cpu was another" in str(posterior.info["restarted"])
-    assert_same_bits(posterior, fit_counts())
+    assert_same_bits(posterior, uninterrupted)
 
 
 @pytest.mark.usefixtures("interpreted")
 def test_a_state_that_is_not_this_models_starts_the_fit_over(tmp_path):
     """A sound file whose arrays do not fit the optimiser is not forced into it."""
     stray = a_checkpoint(tmp_path, 1)
-    stray.save({"loss": np.zeros(CHUNK), "0": np.zeros(3)}, {"names": ["mu"], "generators": {}}, CHUNK)
+    stray.save(
+        {"loss": np.zeros(CHUNK), "0": np.zeros(3)}, {"names": ["mu"], "generators": {}}, CHUNK
+    )
 
     posterior = fit_counts(a_checkpoint(tmp_path, 2))
 
@@ -166,7 +183,9 @@ def test_the_posterior_has_every_variable_of_the_model_in_its_shape():
     """`tau` is in bins, between the first and the last; the loss has one value an iteration."""
     seen: list[tuple[str, int, int]] = []
 
-    posterior = fit_counts(kind=REAL, progress=lambda phase, done, total: seen.append((phase, done, total)))
+    posterior = fit_counts(
+        kind=REAL, progress=lambda phase, done, total: seen.append((phase, done, total))
+    )
 
     assert posterior.draws.keys() == REAL.posterior_dims.keys()
     for name, dims in REAL.posterior_dims.items():
@@ -181,6 +200,9 @@ def test_the_posterior_has_every_variable_of_the_model_in_its_shape():
     assert not posterior.converged
     assert [phase for phase, done, _ in seen if done == 0] == ["compile", "fit", "draws"]
     assert ("fit", CHUNK, ITERATIONS) in seen
+    assert tau.mean() == pytest.approx(
+        (counts().size - 1) / 2, abs=2
+    )  # so few steps leave it near its start
     assert seen[-1] == ("draws", 20, 20)
 
 
@@ -199,11 +221,15 @@ def test_the_elbo_of_the_exact_posterior_is_the_evidence():
         pm.Normal("obs", x, 1.0, observed=y)
     n = y.size
     exact = MeanField(
-        mean=np.array([y.sum() / (n + 1)]), sd=np.array([(n + 1) ** -0.5]), parts={"x": (slice(0, 1), ())}
+        mean=np.array([y.sum() / (n + 1)]),
+        sd=np.array([(n + 1) ** -0.5]),
+        parts={"x": (slice(0, 1), ())},
     )
     covariance = np.eye(n) + 1.0
     evidence = -0.5 * (
-        y @ np.linalg.solve(covariance, y) + np.linalg.slogdet(covariance)[1] + n * np.log(2 * np.pi)
+        y @ np.linalg.solve(covariance, y)
+        + np.linalg.slogdet(covariance)[1]
+        + n * np.log(2 * np.pi)
     )
 
     elbo, elbo_se = elbo_of(model, exact, np.random.default_rng(1))
@@ -214,6 +240,20 @@ def test_the_elbo_of_the_exact_posterior_is_the_evidence():
     # KL of a normal from one of half its width: (4 - 1)/2 - log 2 nats.
     assert too_wide == pytest.approx(evidence - 1.5 + np.log(2), abs=4 * its_se)
     assert 0 < its_se < 0.1
+
+
+def test_changepoints_start_evenly_spaced_as_in_pytaus_published_fits():
+    """Also where the model itself leaves its start to PyMC, which would put them all in the middle."""
+    kind = MODELS["single_taste_poisson"]
+    model = kind.build(np.ones((5, 2, 12), dtype=np.int64), 4, {})
+    with pm.Model() as other:
+        pm.Normal("x")
+
+    start = even_start(model)
+
+    assert start.keys() == {"tau_latent"}
+    np.testing.assert_allclose(start["tau_latent"], np.tile([0.25, 0.5, 0.75], (5, 1)))
+    assert even_start(other) == {}
 
 
 def a_trace(*, slope: float, n: int = 20_000, noise: float = 30.0) -> np.ndarray:
@@ -256,7 +296,9 @@ here.np.savez(out, loss=posterior.loss, elbo=posterior.elbo, **posterior.draws)
 def fit_in_a_process(folder: Path, run: int, *, die_at: int, hash_seed: int, out: Path) -> int:
     arguments = [str(Path(__file__).parent), str(folder), str(run), str(die_at), str(out)]
     environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
-    return subprocess.run([sys.executable, "-c", IN_A_PROCESS, *arguments], env=environment).returncode
+    return subprocess.run(
+        [sys.executable, "-c", IN_A_PROCESS, *arguments], env=environment
+    ).returncode
 
 
 @pytest.mark.slow
@@ -267,7 +309,10 @@ def test_killed_processes_add_up_to_one_uninterrupted_fit_under_the_compiler(tmp
     assert fit_in_a_process(apart, 1, die_at=-1, hash_seed=1, out=tmp_path / "one.npz") == 0
     killed = -signal.SIGKILL
     assert fit_in_a_process(folder, 1, die_at=CHUNK, hash_seed=2, out=tmp_path / "no.npz") == killed
-    assert fit_in_a_process(folder, 2, die_at=2 * CHUNK, hash_seed=3, out=tmp_path / "no.npz") == killed
+    assert (
+        fit_in_a_process(folder, 2, die_at=2 * CHUNK, hash_seed=3, out=tmp_path / "no.npz")
+        == killed
+    )
     assert fit_in_a_process(folder, 3, die_at=-1, hash_seed=4, out=tmp_path / "two.npz") == 0
 
     assert not (tmp_path / "no.npz").exists()

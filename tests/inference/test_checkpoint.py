@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import resource
 import signal
@@ -33,7 +35,12 @@ class Clock:
 
 
 def a_checkpoint(
-    folder: Path, prefix: str = "sub.0.r1", *, point_id: str = POINT, fingerprint: Mapping[str, str] = HERE, **more: Any
+    folder: Path,
+    prefix: str = "sub.0.r1",
+    *,
+    point_id: str = POINT,
+    fingerprint: Mapping[str, str] = HERE,
+    **more: Any,
 ) -> Checkpoint:
     more.setdefault("interval_s", 60.0)
     return Checkpoint(
@@ -61,7 +68,12 @@ def names(folder: Path) -> set[str]:
 def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
     """Numbers of any kind, and any JSON value, survive the way to disk and back in another run."""
     arrays = some_arrays()
-    meta = {"generator": {"state": 2**127 + 1}, "best": float("-inf"), "starts": [{"10": 1, "9": 0.1}], "none": None}
+    meta = {
+        "generator": {"state": 2**127 + 1},
+        "best": float("-inf"),
+        "starts": [{"10": 1, "9": 0.1}],
+        "none": None,
+    }
 
     a_checkpoint(tmp_path / "ab" / POINT).save(arrays, meta, 250)
     state = a_checkpoint(tmp_path / "ab" / POINT, "sub.0.r2").load()
@@ -383,14 +395,17 @@ def test_killed_while_saving_a_run_leaves_a_whole_checkpoint(tmp_path):
 
 def test_the_fingerprint_is_that_of_the_machine_not_of_the_process():
     """Two processes of one machine and set-up agree; another number of threads does not."""
-    script = "import json; from pytau_hpc.inference.fingerprint import fingerprint_of; print(json.dumps(dict(fingerprint_of('other'))))"
+    script = (
+        "import json; from pytau_hpc.inference.fingerprint import fingerprint_of;"
+        "print(json.dumps(dict(fingerprint_of('other'))))"
+    )
 
     def in_a_process(**environment: str) -> dict[str, str]:
-        import json
-        import os
-
         output = subprocess.run(
-            [sys.executable, "-c", script], env={**os.environ, **environment}, check=True, capture_output=True
+            [sys.executable, "-c", script],
+            env={**os.environ, **environment},
+            check=True,
+            capture_output=True,
         ).stdout
         return dict(json.loads(output))
 
@@ -418,6 +433,8 @@ def test_checkpoints_need_nothing_heavy():
         "print([m for m in ('pymc', 'pytensor', 'jax', 'arviz', 'xarray', 'pandas', 'h5py') if m in sys.modules])"
     )
 
-    heavy = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    heavy = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    ).stdout
 
     assert heavy.strip() == "[]"

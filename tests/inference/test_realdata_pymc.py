@@ -28,7 +28,9 @@ pytestmark = [
 ]
 
 
-def fitted(model: str, data: np.ndarray, *, n_states: int, iterations: int, draws: int) -> Posterior:
+def fitted(
+    model: str, data: np.ndarray, *, n_states: int, iterations: int, draws: int
+) -> Posterior:
     kind = MODELS[model]
     return fit(
         kind,
@@ -107,7 +109,9 @@ def test_british_coal_mining_became_safer_in_1890():
     disasters = np.array([int(row["disasters"]) for row in rows])
     first_year = int(rows[0]["year"])
 
-    posterior = fitted("poisson_changepoint_1d", disasters, n_states=2, iterations=40_000, draws=5_000)
+    posterior = fitted(
+        "poisson_changepoint_1d", disasters, n_states=2, iterations=40_000, draws=5_000
+    )
 
     year = first_year + posterior.draws["tau"][:, 0].mean()
     assert year == pytest.approx(1890, abs=1.5)

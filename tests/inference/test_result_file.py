@@ -97,7 +97,9 @@ def test_arvizs_own_functions_accept_a_result(tmp_path):
     """A result is only useful where the field's tools take it."""
     arviz = pytest.importorskip("arviz")
 
-    table = arviz.summary(read_result(write(tmp_path / "model.nc")), var_names=["tau"], kind="stats")
+    table = arviz.summary(
+        read_result(write(tmp_path / "model.nc")), var_names=["tau"], kind="stats"
+    )
 
     assert len(table) == TRIALS * (STATES - 1)
 
@@ -137,7 +139,9 @@ def test_a_result_says_what_it_is_and_how_good(tmp_path):
 
 def test_numbers_that_json_lacks_become_null(tmp_path):
     """An infinite standard error is no reason to lose a fit."""
-    posterior = a_posterior(elbo_se=float("inf"), info={"start_elbo": np.float64("nan"), "n": np.int64(3)})
+    posterior = a_posterior(
+        elbo_se=float("inf"), info={"start_elbo": np.float64("nan"), "n": np.int64(3)}
+    )
 
     quality = read_attrs(write(tmp_path / "model.nc", posterior))["quality"]
 
@@ -148,7 +152,10 @@ def test_numbers_that_json_lacks_become_null(tmp_path):
 def test_a_variable_that_the_model_does_not_describe_gets_plain_dims(tmp_path):
     """A method may return more than the model names."""
     posterior = a_posterior()
-    extra = replace(posterior, draws={**posterior.draws, "logit": np.zeros((DRAWS, 5)), "total": np.zeros(DRAWS)})
+    extra = replace(
+        posterior,
+        draws={**posterior.draws, "logit": np.zeros((DRAWS, 5)), "total": np.zeros(DRAWS)},
+    )
 
     result = read_result(write(tmp_path / "model.nc", extra))
 
@@ -205,7 +212,9 @@ def test_values_that_are_not_finite_are_refused(tmp_path, make, what):
         verify(path, POINT)
 
 
-@pytest.mark.parametrize("name", ["posterior/lambda", "observed_data/obs", "sample_stats/loss", "posterior"])
+@pytest.mark.parametrize(
+    "name", ["posterior/lambda", "observed_data/obs", "sample_stats/loss", "posterior"]
+)
 def test_a_result_that_lacks_something_is_refused(tmp_path, name):
     """The file lists what it holds, so what is gone is missed."""
     path = write(tmp_path / "model.nc")

@@ -1,0 +1,221 @@
+"""What `plan` prints: the axes, what becomes of the points, and the shapes that the models will see.
+
+Says only what is known; how long fits take is known when some have run. No logic: `pytau_hpc.plan` decided everything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pytau_hpc.plan import Excluded, PlanResult, ShapeClass
+from pytau_hpc.reports.format import cut, plural
+
+WIDTH = 100
+SCHEMA = "pytau-hpc/plan/1"
+#: So many shapes are listed one by one.
+_CLASSES = 12
+
+
+def as_text(result: PlanResult) -> str:
+    """The plan for a person, at most 100 columns wide."""
+    blocks = [[_title(result)], _axes(result), _counts(result), _classes(result), _outcome(result)]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def as_json(result: PlanResult) -> str:
+    """The plan as one JSON document."""
+    document = {
+        "schema": SCHEMA,
+        "sweep": {
+            "name": result.sweep,
+            "root": str(result.sweep_dir),
+            "study": str(result.study),
+            "spec": result.spec_file,
+            "spec_sha256": result.spec_sha256,
+            "profile": result.profile,
+        },
+        "revision": result.revision,
+        "previous_revision": result.previous,
+        "unchanged": result.unchanged,
+        "dry_run": result.dry_run,
+        "axes": {name: list(values) for name, values in result.axes.items()},
+        "excluded": [
+            {"rule": one.rule, "line": one.line, "rows": one.n_rows} for one in result.excluded
+        ],
+        "included": result.n_included,
+        "counts": {
+            "points": len(result.points),
+            "done": len(result.done),
+            "new": len(result.new),
+            "kept": len(result.kept),
+            "dropped": len(result.dropped),
+        },
+        "classes": [
+            {
+                "shape": list(one.shape),
+                "dims": list(one.dims),
+                "models": list(one.models),
+                "n_states": list(one.n_states),
+                "sessions": one.n_sessions,
+                "points": one.n_points,
+            }
+            for one in result.classes
+        ],
+        "points": [
+            {
+                "point_id": point.point_id,
+                "label": point.label,
+                "axes": dict(point.axes),
+                "done": point.point_id in result.done,
+                "new": point.point_id in result.new,
+                "result_path": point.result_path,
+            }
+            for point in result.points
+        ],
+        "dropped": list(result.dropped),
+        "notes": list(result.notes),
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False)
+
+
+def next_steps(result: PlanResult) -> list[str]:
+    """What to type next, and what is worth knowing before."""
+    lines = [f"! {note}" for note in result.notes]
+    left = len(result.points) - len(result.done)
+    if result.dry_run:
+        lines.append(f"Next    pytau-hpc plan {result.spec_file}      write the manifest")
+    elif left:
+        lines.append(
+            f"Next    pytau-hpc submit {result.sweep} --dry-run      see what would be sent"
+        )
+        lines.append(
+            f"        pytau-hpc submit {result.sweep}                send {plural(left, 'point')}"
+        )
+    else:
+        lines.append(f"Next    pytau-hpc status {result.sweep}      every point is done already")
+    return lines
+
+
+def points_tsv(result: PlanResult) -> str:
+    """One line for each point, tab-separated, with a header."""
+    names = list(result.axes)
+    lines = ["\t".join(["point_id", "label", *names])]
+    for point in result.points:
+        lines.append(
+            "\t".join([point.point_id, point.label, *(_value(point.axes[name]) for name in names)])
+        )
+    return "\n".join(lines)
+
+
+def _title(result: PlanResult) -> str:
+    parts = [result.sweep, f"spec {Path(result.spec_file).name} ({result.spec_sha256[:8]})"]
+    if result.profile:
+        parts.append(f"profile {result.profile}")
+    return cut(" · ".join(parts), WIDTH)
+
+
+def _axes(result: PlanResult) -> list[str]:
+    """The axes that vary, then the others on a line or two; rules and explicit rows; the sum."""
+    varying = [name for name, values in result.axes.items() if len(values) > 1 or name == "session"]
+    width = max(len(name) for name in (*varying, "excluded"))
+    lines = [f"{'Axis':<{width}}  {'n':>6}  values"]
+    for name in varying:
+        lines.append(
+            f"{name:<{width}}  {len(result.axes[name]):>6}  {_values(result.axes[name], WIDTH - width - 10)}"
+        )
+    for one in result.excluded:
+        lines.append(
+            f"{'excluded':<{width}}  {f'−{one.n_rows}':>6}  {cut(_rule(one), WIDTH - width - 10)}"
+        )
+    if result.n_included:
+        lines.append(f"{'included':<{width}}  {f'+{result.n_included}':>6}  explicit rows")
+    lines.append(f"{'':<{width}}  {len(result.points):>6}  points")
+    fixed = [
+        f"{name} {_value(values[0])}" for name, values in result.axes.items() if name not in varying
+    ]
+    return [*lines, *_wrapped("all with ", fixed)]
+
+
+def _values(values: Sequence[Any], width: int) -> str:
+    """All of the values, or the first and the last where there is no room."""
+    text = " ".join(map(_value, values))
+    if len(text) <= width:
+        return text
+    return cut(f"{_value(values[0])} … {_value(values[-1])}", width)
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        return f"{value[0]}–{value[1]}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _rule(one: Excluded) -> str:
+    pairs = ", ".join(f"{name} {_value(value)}" for name, value in one.rule.items())
+    return f"{pairs} (spec line {one.line})" if one.line else pairs
+
+
+def _wrapped(start: str, parts: Sequence[str]) -> list[str]:
+    """Parts with dots between them, in lines that fit."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(part) + 3 <= WIDTH:
+            lines[-1] += f" · {part}"
+        else:
+            lines.append(cut((" " * len(start) if lines else start) + part, WIDTH))
+    return lines
+
+
+def _counts(result: PlanResult) -> list[str]:
+    lines = [f"✓ {len(result.done):>6}  done already"] if result.done else []
+    if result.unchanged:
+        return lines
+    if result.previous is None:
+        return [*lines, f"+ {len(result.new):>6}  new"]
+    return [
+        *lines,
+        f"+ {len(result.new):>6}  new",
+        f"= {len(result.kept):>6}  as in revision {result.previous}",
+        f"− {len(result.dropped):>6}  dropped; results that are there stay",
+    ]
+
+
+def _classes(result: PlanResult) -> list[str]:
+    """One line for each shape of data."""
+    if not result.classes:
+        return []
+    shown = result.classes[:_CLASSES]
+    dims = max((one.dims for one in shown), key=len)
+    head = "×".join(f"{name}s" if name != "bin" else "bins" for name in dims)
+    width = max(len(head), *(len(_shape(one)) for one in shown))
+    lines = [f"Points  {head:<{width}}  states  sessions  models"]
+    for one in shown:
+        low, high = one.n_states
+        states = str(low) if low == high else f"{low}–{high}"
+        line = f"{one.n_points:>6}  {_shape(one):<{width}}  {states:>6}  {one.n_sessions:>8}  {', '.join(one.models)}"
+        lines.append(cut(line, WIDTH))
+    rest = result.classes[_CLASSES:]
+    if rest:
+        lines.append(f"{sum(one.n_points for one in rest):>6}  in {len(rest)} more shapes")
+    return lines
+
+
+def _shape(one: ShapeClass) -> str:
+    return "×".join(map(str, one.shape))
+
+
+def _outcome(result: PlanResult) -> list[str]:
+    where = result.sweep_dir.relative_to(result.study).as_posix()
+    read = f"{plural(result.n_arrays, 'array')}, {result.n_read} read"
+    if result.unchanged:
+        return [
+            f"Nothing changed: revision {result.revision} in {where} says this already ({read})."
+        ]
+    if result.dry_run:
+        return [f"Would write revision {result.revision} of {where} ({read}). Nothing was written."]
+    return [f"Wrote revision {result.revision} of {where}/manifest.csv ({read})."]

@@ -1,0 +1,388 @@
+"""Where a sweep stands: made from the ledger, shown as text or JSON. Called by `status`, `open_sweep` and the live view.
+
+Without numpy and pandas: it is typed often, on login nodes. Tables of points are made in `tables`, the list of what
+failed in `failures`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytau_hpc.collect import Collected
+from pytau_hpc.ledger import summary
+from pytau_hpc.ledger.summary import UNSUCCESSFUL, Rate, Used, Which
+from pytau_hpc.reports.format import (
+    Line,
+    Span,
+    ansi,
+    bar,
+    cut,
+    day_and_time,
+    duration,
+    gib,
+    iso,
+    kind_words,
+    line,
+    marked,
+    percent,
+    plain,
+    plural,
+    roughly,
+    spread,
+    time_of_day,
+)
+from pytau_hpc.sweep.run_dir import SweepDir
+from pytau_hpc.sweep.state import State
+
+SCHEMA = "pytau-hpc/status/1"
+MAX_WIDTH = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """How many points are in a state for one reason."""
+
+    state: State
+    kind: str
+    points: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A point that is being fitted, as far as it said. Times are seconds since the epoch, sizes bytes."""
+
+    point_id: str
+    label: str
+    phase: str | None
+    done: int | None
+    total: int | None
+    started_at: float | None
+    host: str | None
+    job_id: str | None
+    max_rss_bytes: int | None
+    req_mem_bytes: int | None
+
+    @property
+    def fraction(self) -> float | None:
+        return min(1.0, self.done / self.total) if self.total and self.done is not None else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Something to type next, and what it is for."""
+
+    command: str
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """Where a sweep stands at one moment.
+
+    Attributes
+    ----------
+    at : when, seconds since the epoch
+    where : the SQL condition that restricts the points; None for all
+    counts : every state, in the order of `State`
+    behind : queued points whose task runs already
+    not_converged : points that succeeded though their fit had not converged
+    left_s : seconds until everything that was sent is done, at the present rate; None where that cannot be said
+    reachable : whether the scheduler answered; None where there is none to ask
+    heartbeat_at : when a run was heard of last
+    """
+
+    name: str
+    path: str
+    revision: int
+    at: float
+    where: str | None
+    counts: Mapping[State, int]
+    causes: tuple[Cause, ...]
+    running: tuple[Running, ...]
+    behind: int
+    not_converged: int
+    rate: Rate | None
+    used: Used
+    executor: str | None
+    reachable: bool | None
+    heartbeat_at: float | None
+    notes: tuple[str, ...]
+    next: tuple[Step, ...]
+
+    @property
+    def points(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def going_on(self) -> int:
+        """Points that are queued or running."""
+        return self.counts[State.QUEUED] + self.counts[State.RUNNING]
+
+    @property
+    def unsuccessful(self) -> int:
+        return sum(self.counts[state] for state in UNSUCCESSFUL)
+
+    @property
+    def left_s(self) -> float | None:
+        return None if self.rate is None else self.going_on / self.rate.per_s
+
+
+def status_of(
+    sweep: SweepDir,
+    collected: Collected,
+    *,
+    now: float | None = None,
+    which: Which | None = None,
+    called: str | None = None,
+) -> Status:
+    """Where a sweep stands.
+
+    Parameters
+    ----------
+    now : seconds since the epoch
+    which : the points that are meant; all by default
+    called : how the person named the sweep, for the commands to type next
+
+    Raises
+    ------
+    UserError : the condition on the points cannot be understood
+    """
+    ledger, which = collected.ledger, which or Which()
+    found = summary.counts(ledger, which)
+    counts = {state: sum(c.points for c in found if c.state == state) for state in State}
+    damaged = summary.damaged_records(ledger)
+    notes = collected.notes
+    if damaged:
+        notes += (f"{plural(damaged, 'damaged journal record')} skipped",)
+    return Status(
+        name=sweep.name,
+        path=str(sweep.path),
+        revision=int(ledger.meta("revision") or 0),
+        at=time.time() if now is None else now,
+        where=which.where,
+        counts=counts,
+        causes=tuple(
+            Cause(state=state, kind=count.kind, points=count.points)
+            for state in State
+            for count in sorted(found, key=lambda count: -count.points)
+            if count.state == state and count.kind is not None
+        ),
+        running=tuple(Running(**row) for row in summary.running(ledger, which)),
+        behind=summary.behind(ledger) if counts[State.QUEUED] and which.where is None else 0,
+        not_converged=summary.not_converged(ledger, which) if counts[State.SUCCEEDED] else 0,
+        rate=summary.rate(ledger, time.time() if now is None else now) if which.where is None else None,
+        used=summary.used(ledger),
+        executor=summary.newest_executor(ledger),
+        reachable=collected.reachable,
+        heartbeat_at=summary.last_heartbeat(ledger),
+        notes=notes,
+        next=_next(called or sweep.name, counts),
+    )
+
+
+def _next(sweep: str, counts: Mapping[State, int]) -> tuple[Step, ...]:
+    going_on = counts[State.QUEUED] + counts[State.RUNNING]
+    unsuccessful = sum(counts[state] for state in UNSUCCESSFUL)
+    steps = []
+    if going_on:
+        steps.append(Step(command=f"pytau-hpc status {sweep} --watch"))
+    if unsuccessful:
+        steps.append(Step(command=f"pytau-hpc status {sweep} --failed", why="what went wrong"))
+        steps.append(Step(command=f"pytau-hpc resume {sweep} --dry-run", why="what would be tried again"))
+    elif counts[State.PLANNED]:
+        steps.append(Step(command=f"pytau-hpc submit {sweep}", why=f"send {plural(counts[State.PLANNED], 'point')}"))
+    elif counts[State.SUCCEEDED] and not going_on:
+        steps.append(Step(command=f"pytau-hpc export {sweep} --csv {sweep.rpartition('/')[2] or 'points'}.csv"))
+    return tuple(steps)
+
+
+def exit_code(status: Status) -> int:
+    """What ``--exit-status`` answers: 4 not finished, 3 finished but not all succeeded, else 0."""
+    if status.going_on or status.counts[State.PLANNED]:
+        return 4
+    return 3 if status.unsuccessful else 0
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def as_json(status: Status) -> dict[str, Any]:
+    """The document of ``status --json``: seconds, bytes, ISO 8601 in UTC. Keys stay within a version of the schema."""
+    used = status.used
+    return {
+        "schema": SCHEMA,
+        "generated_at": iso(status.at),
+        "sweep": {
+            "name": status.name,
+            "root": status.path,
+            "revision": status.revision,
+            "points": status.points,
+            "where": status.where,
+        },
+        "scheduler": {
+            "kind": status.executor,
+            "reachable": status.reachable,
+            "last_heartbeat_at": iso(status.heartbeat_at),
+            "notes": list(status.notes),
+        },
+        "counts": {state.value: n for state, n in status.counts.items()},
+        "causes": [{"state": c.state.value, "kind": c.kind, "points": c.points} for c in status.causes],
+        "quality": {"not_converged": status.not_converged},
+        "eta_s": _rounded(status.left_s),
+        "points_per_s": None if status.rate is None else round(status.rate.per_s, 6),
+        "cost": {
+            "cpu_hours_used": round(used.cpu_s / 3600, 4),
+            "elapsed_s": round(used.elapsed_s, 3),
+            "mem_fraction": _rounded(used.mem_fraction),
+            "cpu_fraction": _rounded(used.cpu_fraction),
+        },
+        "running": [
+            {
+                "point_id": r.point_id,
+                "label": r.label,
+                "phase": r.phase,
+                "done": r.done,
+                "total": r.total,
+                "started_at": iso(r.started_at),
+                "host": r.host,
+                "job_id": r.job_id,
+                "max_rss_bytes": r.max_rss_bytes,
+                "req_mem_bytes": r.req_mem_bytes,
+            }
+            for r in status.running
+        ],
+        "next": [step.command for step in status.next],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+# -- text -------------------------------------------------------------------------------------------------------------
+
+
+def as_text(status: Status, *, width: int = MAX_WIDTH, colour: bool = False, running: int = 0) -> str:
+    """The status for a person; `running`: how many of the points that are being fitted get a line of their own."""
+    lines = as_lines(status, width=width, running=running)
+    return ansi(lines, width) if colour else plain(lines)
+
+
+def as_lines(status: Status, *, width: int = MAX_WIDTH, running: int = 0) -> list[Line]:
+    width = min(width, MAX_WIDTH)
+    lines: list[Line] = [line(Span(f"! {cut(note, width - 2)}", "yellow")) for note in _warnings(status)]
+    lines += [line(Span(text, "bold")) for text in spread(_title(status), day_and_time(status.at), width).split("\n")]
+    lines += [line(), _progress(status, width), line()]
+    lines += [row for state in State if (row := _state_row(status, state, width)) is not None]
+    facts = [*_left(status), *_asked(status)]
+    if facts:
+        lines += [line(), *(line(cut(fact, width)) for fact in facts)]
+    if running and status.running:
+        lines += [line(), *_running_rows(status, width, running)]
+    return lines
+
+
+def one_line(status: Status) -> str:
+    """The status for a log: ``14:05:42 EST  139/228 succeeded · 22 running · 59 queued · 8 failed · 50 min left``."""
+    parts = [f"{status.counts[State.SUCCEEDED]}/{status.points} succeeded"]
+    parts += [
+        f"{n} {state.value}" for state, n in status.counts.items() if n and state is not State.SUCCEEDED
+    ]
+    if status.left_s is not None:
+        parts.append(f"about {roughly(status.left_s)} left")
+    return f"{time_of_day(status.at, with_seconds=True)}  " + " · ".join(parts)
+
+
+def next_lines(steps: Sequence[Step]) -> list[str]:
+    """``Next    pytau-hpc …``, with what each is for."""
+    width = max((len(step.command) for step in steps), default=0)
+    return [
+        f"{'Next' if i == 0 else '':<8}{step.command:<{width}}   {step.why}".rstrip()
+        for i, step in enumerate(steps)
+    ]
+
+
+def _title(status: Status) -> str:
+    parts = [status.name, *filter(None, [status.executor]), plural(status.points, "point")]
+    if status.where:
+        parts.append(f"where {cut(status.where, 40)}")
+    return " · ".join(parts)
+
+
+def _warnings(status: Status) -> list[str]:
+    if status.reachable is not False:
+        return list(status.notes)
+    heard = "" if status.heartbeat_at is None else f", last heartbeat {time_of_day(status.heartbeat_at)}"
+    said = f"showing what the points themselves reported{heard}"
+    return [*(status.notes or ("the scheduler did not answer",)), said]
+
+
+def _progress(status: Status, width: int) -> Line:
+    fraction = status.counts[State.SUCCEEDED] / status.points if status.points else 0.0
+    words = f"  {percent(fraction)} done"
+    return line(Span(bar(fraction, max(10, width - len(words) - 2)), "green"), words)
+
+
+def _state_row(status: Status, state: State, width: int) -> Line | None:
+    n = status.counts[state]
+    if not n and state is not State.SUCCEEDED:
+        return None
+    room = max(len(name.value) for name in State)
+    number = max(4, len(str(status.points)))
+    more = cut(_about(status, state), width - room - number - 5)
+    return line(marked(state, f"{state.value:<{room}}"), f"{n:>{number}}" + (f"   {more}" if more else ""))
+
+
+def _about(status: Status, state: State) -> str:
+    if state is State.SUCCEEDED and status.not_converged:
+        return f"{plural(status.not_converged, 'fit')} not converged"
+    if state is State.RUNNING and status.running:
+        return _slowest(status)
+    if state is State.QUEUED and status.behind:
+        return f"{status.behind} behind another point of their task"
+    return " · ".join(f"{kind_words(c.kind)} {c.points}" for c in status.causes if c.state is state)
+
+
+def _slowest(status: Status) -> str:
+    slowest = status.running[0]
+    if slowest.started_at is None:
+        return ""
+    far = "" if slowest.fraction is None else f", {percent(slowest.fraction)}"
+    which = "slowest " if len(status.running) > 1 else ""
+    return f"{which}{slowest.point_id[:8]} {slowest.label}{far} after {duration(status.at - slowest.started_at)}"
+
+
+def _left(status: Status) -> list[str]:
+    parts = []
+    if status.left_s is not None and status.rate is not None:
+        parts.append(f"about {roughly(status.left_s)} at {60 * status.rate.per_s:.2g} points/min")
+    if status.used.cpu_s:
+        parts.append(f"{status.used.cpu_s / 3600:.1f} CPU-hours used")
+    return [f"Left    {' · '.join(parts)}" if status.left_s is not None else f"Used    {parts[0]}"] if parts else []
+
+
+def _asked(status: Status) -> list[str]:
+    used = status.used
+    shares = (("memory", used.mem_fraction), ("CPU", used.cpu_fraction))
+    parts = [f"{name} {percent(share)} used" for name, share in shares if share is not None]
+    return [f"Asked   {' · '.join(parts)}"] if parts else []
+
+
+def _running_rows(status: Status, width: int, most: int) -> list[Line]:
+    shown = status.running[:most]
+    label = min(40, max(5, *(len(r.label) for r in shown)))
+    rows = [f"{'Running':<8}  {'point':<{label}}  {'phase':<10}  {'progress':<22}  {'memory':<15}  task"]
+    for r in shown:
+        since = "-" if r.started_at is None else duration(status.at - r.started_at)
+        far = since if r.fraction is None else f"{r.done}/{r.total} {bar(r.fraction, 6)}"
+        memory = "-" if r.max_rss_bytes is None else f"{gib(r.max_rss_bytes)}"
+        rows.append(
+            f"{r.point_id[:8]}  {cut(r.label, label):<{label}}  {cut(r.phase or 'starting', 10):<10}  "
+            f"{far:<22}  {memory:<15}  {r.job_id or '-'}"
+        )
+    if len(status.running) > most:
+        rows.append(f"… {len(status.running) - most} more")
+    return [line(cut(row, width)) for row in rows]
