@@ -164,7 +164,7 @@ def _fit_and_publish(request: FitRequest, say: Say, stop: StopButton) -> dict[st
         verify(temporary, point.point_id)
         published = publish_no_replace(temporary, final)
     checkpoint.clear()
-    return {**quality, "published": published, "resumed_from": getattr(checkpoint, "resumed_from", None)}
+    return {**quality, "published": published, "resumed_from": checkpoint.resumed_from}
 
 
 def _quality(posterior: Any) -> dict[str, Any]:

@@ -130,7 +130,9 @@ def plan(
     study = Path(os.path.abspath(into or Path.cwd()))
     spec = read_spec(spec_path, KNOWN)
     reader = READERS[spec.format]
-    options = reader.resolve(spec.data_options)
+    resolved = reader.resolve(spec.data_options)
+    # Defaults are spelled out, so that another version's defaults change nothing; what says nothing is left out.
+    options = {key: value for key, value in resolved.items() if value not in (None, {})}
     sessions = _sessions(spec, reader, Path(os.path.abspath(spec_path.parent)), study)
     expansion = _expanded(spec, sessions)
     cache = FactsCache(study)

@@ -26,8 +26,8 @@ PACKAGE = ROOT / "pytau_hpc"
 
 SCIENCE = ("data", "models", "inference")
 PLUMBING = ("ledger", "executors")
-NOUNS = ("errors", "files", "yaml_strict", "sweep")
-DOORS = ("changepoint_model", "changepoint_preprocess", "changepoint_io", "utils")
+NOUNS = ("errors", "files", "yaml_strict", "plugins", "sweep")
+DOORS = ("api", "changepoint_model", "changepoint_preprocess", "changepoint_io", "utils")
 FRONT = ("cli", "reports", "__main__", *DOORS)
 # Every other module of the package is a verb.
 
@@ -54,7 +54,7 @@ HOMES = {
     "xarray": ("inference/",),
     "matplotlib": ("reports/",),
     # Tables for the user are made from the ledger; csv recordings are read by a reader.
-    "pandas": ("ledger/", "reports/", "data/", "changepoint_io.py", "utils/"),
+    "pandas": ("api.py", "ledger/", "reports/", "data/", "changepoint_io.py", "utils/", "cli/export.py"),
     "sqlite3": ("ledger/",),
     "submitit": ("executors/",),
     # What people write is read strictly; the manifest header is written and read by us alone.
@@ -111,6 +111,7 @@ MAX_LINES = 400
 #: Declared, used, and imported by nobody by name.
 USED_WITHOUT_IMPORT = {
     "h5netcdf",  # the engine's name, given to xarray
+    "xarray",  # what a result is handed to the user as; made by ArviZ
 }
 
 # -------------------------------------------------------------------------------------------------------- the package

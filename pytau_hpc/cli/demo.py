@@ -18,7 +18,6 @@ def command(
     from pytau_hpc import demo
     from pytau_hpc.choose import Command
     from pytau_hpc.cli.sending import run_here
-    from pytau_hpc.cli.status import show
     from pytau_hpc.reports import demo as report
     from pytau_hpc.reports import plan as plan_report
 
@@ -28,7 +27,7 @@ def command(
     print(plan_report.as_text(demo.plan_study(study)))
     talk()
     code = run_here(study.sweep, Command.RESUME, jobs=jobs)
-    print(show(study.sweep))
+    print(report.standing(study))
     if code == 130:
         talk("Stopped. Run the same command again: it goes on where it stopped.")
         return code

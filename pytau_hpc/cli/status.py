@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from pytau_hpc.sweep.run_dir import SweepDir
 
 Points = Annotated[bool, typer.Option("--points", help="One row for each point.")]
-Failed = Annotated[bool, typer.Option("--failed", help="What failed, was lost or interrupted, by cause.")]
-By = Annotated[str | None, typer.Option("--by", metavar="AXIS", help="One row for each value of an axis.")]
+Failed = Annotated[
+    bool, typer.Option("--failed", help="What failed, was lost or interrupted, by cause.")
+]
+By = Annotated[
+    str | None, typer.Option("--by", metavar="AXIS", help="One row for each value of an axis.")
+]
 Ids = Annotated[bool, typer.Option("--ids", help="Ids only, one per line.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Show it until nothing is queued or running.")]
 ExitStatus = Annotated[
-    bool, typer.Option("--exit-status", help="Exit with 3 when not all succeeded, 4 when not finished.")
+    bool,
+    typer.Option("--exit-status", help="Exit with 3 when not all succeeded, 4 when not finished."),
 ]
 
 
@@ -60,7 +65,9 @@ def command(
         with collect(place) as collected:
             status = report.status_of(place, collected, which=Which(where=where), called=called)
             if as_json:
-                extra = _json_extra(place, collected, which, points=points or ids, failed=failed, by=by)
+                extra = _json_extra(
+                    place, collected, which, points=points or ids, failed=failed, by=by
+                )
                 print(json.dumps({**report.as_json(status), **extra}, ensure_ascii=False))
             elif ids:
                 _print_ids(collected, which)
@@ -144,7 +151,13 @@ def _print_failed(sweep: SweepDir, collected: Collected, which: Which, of: int) 
 
 
 def _json_extra(
-    sweep: SweepDir, collected: Collected, which: Which, *, points: bool, failed: bool, by: str | None
+    sweep: SweepDir,
+    collected: Collected,
+    which: Which,
+    *,
+    points: bool,
+    failed: bool,
+    by: str | None,
 ) -> dict[str, Any]:
     """What the document holds besides the summary: points, groups of an axis, groups of failures."""
     from pytau_hpc.ledger import queries, summary

@@ -125,6 +125,7 @@ class Checkpoint(NullCheckpoint):
     Attributes
     ----------
     refused : after `load`, why a sound checkpoint was not used (its fingerprint differs), else None
+    resumed_from : after `load`, the iteration that the fit goes on from; None where it starts from the beginning
     """
 
     def __init__(
@@ -144,6 +145,7 @@ class Checkpoint(NullCheckpoint):
         self.prefix = prefix
         self.point_id = point_id
         self.refused = None
+        self.resumed_from: int | None = None
         self._fingerprint = fingerprint or (lambda: fingerprint_of(engine))
         self._interval_s = interval_s
         self._on_save = on_save
@@ -165,6 +167,7 @@ class Checkpoint(NullCheckpoint):
                 continue
             other = difference(self._fingerprint(), header["fingerprint"])
             if other is None:
+                self.resumed_from = int(header["iteration"])
                 return State(arrays=arrays, meta=header["meta"], iteration=header["iteration"])
             refused = (
                 refused

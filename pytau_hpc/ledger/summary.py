@@ -135,9 +135,7 @@ def _values_in_order(ledger: Ledger, axis: str) -> list[sqlite3.Row]:
 def running(ledger: Ledger, which: Which) -> list[dict[str, Any]]:
     """The points that are being fitted, the one that started first first."""
     which = Which(where=which.where, states=(State.RUNNING,))
-    columns = (
-        "point_id, label, phase, done, total, started_at, host, job_id, max_rss_bytes, req_mem_bytes"
-    )
+    columns = "point_id, label, phase, done, total, started_at, host, job_id, max_rss_bytes, req_mem_bytes"
     return [dict(row) for row in select(ledger, columns, which, "ORDER BY started_at, point_id")]
 
 
@@ -191,16 +189,22 @@ def used(ledger: Ledger) -> Used:
 
 def last_heartbeat(ledger: Ledger) -> float | None:
     """When a run was heard of last, by its own clock."""
-    seen: float | None = ledger.connection.execute("SELECT max(last_seen_at) FROM run").fetchone()[0]
+    seen: float | None = ledger.connection.execute("SELECT max(last_seen_at) FROM run").fetchone()[
+        0
+    ]
     return seen
 
 
 def damaged_records(ledger: Ledger) -> int:
-    return int(ledger.connection.execute("SELECT coalesce(sum(damaged), 0) FROM journal").fetchone()[0])
+    return int(
+        ledger.connection.execute("SELECT coalesce(sum(damaged), 0) FROM journal").fetchone()[0]
+    )
 
 
 def newest_executor(ledger: Ledger) -> str | None:
-    row = ledger.connection.execute("SELECT executor FROM submission ORDER BY number DESC LIMIT 1").fetchone()
+    row = ledger.connection.execute(
+        "SELECT executor FROM submission ORDER BY number DESC LIMIT 1"
+    ).fetchone()
     return None if row is None else row[0]
 
 
@@ -232,14 +236,22 @@ def find_point(ledger: Ledger, text: str) -> dict[str, Any]:
     UserError : none, or several
     """
     rows = ledger.connection.execute(
-        "SELECT * FROM points WHERE point_id >= ? AND point_id < ? LIMIT 6", (text.lower(), text.lower() + "g")
+        "SELECT * FROM points WHERE point_id >= ? AND point_id < ? LIMIT 6",
+        (text.lower(), text.lower() + "g"),
     ).fetchall()
     if not rows or not text:
-        rows = ledger.connection.execute("SELECT * FROM points WHERE label = ? LIMIT 6", (text,)).fetchall()
+        rows = ledger.connection.execute(
+            "SELECT * FROM points WHERE label = ? LIMIT 6", (text,)
+        ).fetchall()
     if len(rows) == 1:
         return dict(rows[0])
     if not rows:
-        raise UserError(f"no point `{text}` in this sweep", help="`status --ids` lists the ids, `--points` the labels")
+        raise UserError(
+            f"no point `{text}` in this sweep",
+            help="`status --ids` lists the ids, `--points` the labels",
+        )
     matches = ", ".join(f"{row['point_id'][:10]} {row['label']}" for row in rows[:5])
     several = f"{len(rows)}" if len(rows) < 6 else "more than 5"
-    raise UserError(f"`{text}` matches {several} points: {matches}", help="use more characters of the id")
+    raise UserError(
+        f"`{text}` matches {several} points: {matches}", help="use more characters of the id"
+    )

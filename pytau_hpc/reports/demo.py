@@ -11,8 +11,15 @@ from pytau_hpc.collect import collect
 from pytau_hpc.data.times import changepoint_ms
 from pytau_hpc.inference.result_file import read_result
 from pytau_hpc.ledger import queries
+from pytau_hpc.reports.status import as_text, status_of
 
 _SHOWN_TASTE = 0
+
+
+def standing(study: demo.Study) -> str:
+    """What `status` says of the sweep."""
+    with collect(study.sweep, ask=False) as collected:
+        return as_text(status_of(study.sweep, collected))
 
 
 def conclusion(study: demo.Study) -> str:

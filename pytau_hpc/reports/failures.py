@@ -21,6 +21,7 @@ from pytau_hpc.reports.format import (
     line,
     marked,
     plural,
+    squeeze,
 )
 from pytau_hpc.retry import RetryLimits, Verdict, verdict
 from pytau_hpc.sweep.resources import Resources, format_time
@@ -69,7 +70,11 @@ def failures(rows: Sequence[Row], limits: RetryLimits) -> list[Failure]:
     """
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        raised = (row["error"], row["message"], row["frame"]) if row["state"] == State.FAILED else (None,) * 3
+        raised = (
+            (row["error"], row["message"], row["frame"])
+            if row["state"] == State.FAILED
+            else (None,) * 3
+        )
         groups.setdefault((row["state"], row["kind"], *raised), []).append(row)
     order = {state: i for i, state in enumerate((State.FAILED, State.LOST, State.INTERRUPTED))}
     made = [
@@ -84,7 +89,9 @@ def failures(rows: Sequence[Row], limits: RetryLimits) -> list[Failure]:
         )
         for (state, kind, error, message, frame), points in groups.items()
     ]
-    return sorted(made, key=lambda failure: (order[failure.state], -len(failure.points), failure.kind))
+    return sorted(
+        made, key=lambda failure: (order[failure.state], -len(failure.points), failure.kind)
+    )
 
 
 def verdict_on(row: Row, limits: RetryLimits) -> Verdict:
@@ -100,14 +107,16 @@ def verdict_on(row: Row, limits: RetryLimits) -> Verdict:
 
 
 def limits_of(sweep: SweepDir) -> RetryLimits:
-    """The budgets that a `resume` of this sweep has: the plan's, capped by the profile that the plan would be sent with."""
+    """The budgets that a `resume` of this sweep has: the plan's, capped by the profile that would send it."""
     from pytau_hpc.executors.profile import find_profile
     from pytau_hpc.sweep.manifest import read_manifest
 
     manifest = read_manifest(sweep.path)
     profile = find_profile(None, manifest.profile, study=sweep.study)
     return RetryLimits(
-        failures=manifest.retry.failures, interruptions=manifest.retry.interruptions, **profile.retry_caps()
+        failures=manifest.retry.failures,
+        interruptions=manifest.retry.interruptions,
+        **profile.retry_caps(),
     )
 
 
@@ -115,7 +124,9 @@ def _asked(row: Row) -> Resources:
     if row["req_mem_bytes"] is None:
         return Resources()
     return Resources(
-        cpus=row["req_cpus"], mem_gb=row["req_mem_bytes"] / 2**30, time_min=round(row["time_limit_s"] / 60)
+        cpus=row["req_cpus"],
+        mem_gb=row["req_mem_bytes"] / 2**30,
+        time_min=round(row["time_limit_s"] / 60),
     )
 
 
@@ -160,7 +171,9 @@ def retry_json(decided: Verdict) -> dict[str, Any]:
     }
 
 
-def as_lines(found: Sequence[Failure], *, of: int, width: int | None, each: int = 3, most: int = 20) -> list[Line]:
+def as_lines(
+    found: Sequence[Failure], *, of: int, width: int | None, each: int = 3, most: int = 20
+) -> list[Line]:
     """The groups for a person.
 
     Parameters
@@ -174,7 +187,10 @@ def as_lines(found: Sequence[Failure], *, of: int, width: int | None, each: int 
         lines.append(line())
         lines += _group_lines(failure, len(failure.points) if width is None else each)
     if width is not None and len(found) > most:
-        lines += [line(), line(f"… {len(found) - most} more causes; `status --failed | less` shows all")]
+        lines += [
+            line(),
+            line(f"… {len(found) - most} more causes; `status --failed | less` shows all"),
+        ]
     return lines if width is None else [_cut_line(spans, width) for spans in lines]
 
 
@@ -184,7 +200,10 @@ def _headline(found: Sequence[Failure], of: int) -> str:
         counts[failure.state] += len(failure.points)
     if not counts:
         return f"Nothing failed, of {plural(of, 'point')}."
-    return " · ".join(f"{n} {state.value}" for state, n in counts.items()) + f" of {plural(of, 'point')}"
+    return (
+        " · ".join(f"{n} {state.value}" for state, n in counts.items())
+        + f" of {plural(of, 'point')}"
+    )
 
 
 def _group_lines(failure: Failure, each: int) -> list[Line]:
@@ -193,11 +212,16 @@ def _group_lines(failure: Failure, each: int) -> list[Line]:
     lines: list[Line] = [line(marked(failure.state, failure.name), head)]
     # One more than asked for is shown rather than announced.
     shown = failure.points if n <= each + 1 else failure.points[:each]
-    label = max(len(row["label"] or "") for row in shown)
+    label = min(44, max(len(row["label"] or "") for row in shown))
     lines += [line(f"  {_point_text(row, failure.kind, label)}") for row in shown]
     if len(shown) < n:
-        rest = " ".join(row["label"] or row["point_id"][:8] for row in failure.points[len(shown) : len(shown) + 5])
-        lines.append(line(f"  … {n - len(shown)} more: {rest}" + (" …" if n - len(shown) > 5 else "")))
+        rest = " ".join(
+            row["label"] or row["point_id"][:8]
+            for row in failure.points[len(shown) : len(shown) + 5]
+        )
+        lines.append(
+            line(f"  … {n - len(shown)} more: {rest}" + (" …" if n - len(shown) > 5 else ""))
+        )
     if failure.frame:
         lines.append(line(f"    {failure.frame}"))
     if failure.message:
@@ -206,12 +230,20 @@ def _group_lines(failure: Failure, each: int) -> list[Line]:
         lines += [line(f"    {error if i == 0 else ''}{text}") for i, text in enumerate(said[:6])]
     logs = sorted({row["log"] for row in failure.points if row["log"]})
     if logs:
-        lines.append(line(Span(f"    log: {logs[0]}" + (f" and {len(logs) - 1} more" if len(logs) > 1 else ""), "dim")))
+        lines.append(
+            line(
+                Span(
+                    f"    log: {logs[0]}" + (f" and {len(logs) - 1} more" if len(logs) > 1 else ""),
+                    "dim",
+                )
+            )
+        )
     return lines
 
 
 def _point_text(row: Row, kind: Kind, label: int) -> str:
-    parts = [row["point_id"][:8], f"{row['label'] or '':<{label}}", f"try {row['attempts']}"]
+    parts = [row["point_id"][:8], f"{squeeze(row['label'] or '', label):<{label}}"]
+    parts.append(f"try {row['attempts']}" if row["attempts"] else "never ran")
     if kind is Kind.OUT_OF_MEMORY and row["max_rss_bytes"] and row["req_mem_bytes"]:
         parts.append(f"peak {gib(row['max_rss_bytes'])} of {gib(row['req_mem_bytes'])}")
     elif row["done"] and row["total"] and kind is not Kind.BAD_INPUT:
@@ -231,5 +263,3 @@ def _cut_line(spans: Line, width: int) -> Line:
             kept.append(Span(cut(span.text, room), span.style))
         room -= len(span.text)
     return kept
-
-

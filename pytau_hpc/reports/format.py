@@ -27,11 +27,11 @@ MARKS: Mapping[State, str] = {
     State.CANCELLED: "⊘",
 }
 
-STYLES: Mapping[State, str] = {
+STYLES: Mapping[State, str | None] = {
     State.SUCCEEDED: "green",
     State.RUNNING: "cyan",
     State.QUEUED: "blue",
-    State.PLANNED: "default",
+    State.PLANNED: None,
     State.INTERRUPTED: "yellow",
     State.FAILED: "red",
     State.LOST: "magenta",
@@ -81,6 +81,18 @@ def roughly(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     return f"{round(hours / 24)} days"
+
+
+def hours(seconds: float) -> str:
+    """``121``, ``12.3`` or ``0.08`` hours."""
+    h = seconds / 3600
+    return f"{h:.0f}" if h >= 100 else f"{h:.1f}" if h >= 1 else f"{h:.2f}"
+
+
+def per_minute(per_s: float) -> str:
+    """A rate of points: ``290 points/min``, ``2.9 points/min``, ``4.3 points/h``."""
+    rate, unit = (60 * per_s, "min") if per_s >= 1 / 60 else (3600 * per_s, "h")
+    return f"{rate:.0f} points/{unit}" if rate >= 10 else f"{rate:.1f} points/{unit}"
 
 
 def gib(size: float | None) -> str:
@@ -166,6 +178,14 @@ def cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
+def squeeze(text: str, width: int) -> str:
+    """At most `width` characters, cut in the middle: of a label the end tells points apart."""
+    if len(text) <= width:
+        return text
+    tail = (2 * width) // 3
+    return f"{text[: max(0, width - 1 - tail)]}…{text[len(text) - tail :]}"
+
+
 def plain(lines: Sequence[Line]) -> str:
     return "\n".join("".join(span.text for span in line).rstrip() for line in lines)
 
@@ -197,10 +217,28 @@ def ansi(lines: Sequence[Line], width: int) -> str:
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int]) -> list[str]:
-    """Rows of a table with aligned columns, the header first. `right`: columns that are aligned at their right."""
+def columns(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: frozenset[int] = frozenset(),
+    elastic: int | None = None,
+    width: int = 100,
+) -> list[str]:
+    """Rows of a table with aligned columns, the header first.
+
+    Parameters
+    ----------
+    right : columns that are aligned at their right
+    elastic : the column whose cells are squeezed where the table would be wider than `width`
+    """
     table = [list(header), *map(list, rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    too_wide = sum(widths) + 2 * (len(widths) - 1) - width
+    if elastic is not None and too_wide > 0:
+        widths[elastic] = max(8, widths[elastic] - too_wide)
+        for row in table:
+            row[elastic] = squeeze(row[elastic], widths[elastic])
     return [
         "  ".join(
             cell.rjust(width) if i in right else cell.ljust(width)

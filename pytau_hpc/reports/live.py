@@ -277,7 +277,11 @@ def watch(
                 lines = as_lines(status, width=live.console.width, running=10)
                 live.update(painted(lines), refresh=True)
             elif status.counts != said:
-                print(json.dumps(as_json(status)) if json_lines else one_line(status), file=stream, flush=True)
+                print(
+                    json.dumps(as_json(status)) if json_lines else one_line(status),
+                    file=stream,
+                    flush=True,
+                )
             said = status.counts
             if not status.going_on:
                 break
@@ -289,5 +293,3 @@ def watch(
         # The live picture is gone; the last one stays.
         live.console.print(painted(as_lines(status, width=live.console.width)))
     return status
-
-

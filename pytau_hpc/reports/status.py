@@ -1,7 +1,7 @@
-"""Where a sweep stands: made from the ledger, shown as text or JSON. Called by `status`, `open_sweep` and the live view.
+"""Where a sweep stands: made from the ledger, shown as text or JSON.
 
 Without numpy and pandas: it is typed often, on login nodes. Tables of points are made in `tables`, the list of what
-failed in `failures`.
+failed in `failures`. Called by ``status``, `open_sweep` and the live view.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from pytau_hpc.reports.format import (
     Span,
     ansi,
     bar,
+    columns,
     cut,
     day_and_time,
     duration,
     gib,
+    hours,
     iso,
     kind_words,
     line,
     marked,
+    per_minute,
     percent,
     plain,
     plural,
@@ -173,7 +176,9 @@ def status_of(
         running=tuple(Running(**row) for row in summary.running(ledger, which)),
         behind=summary.behind(ledger) if counts[State.QUEUED] and which.where is None else 0,
         not_converged=summary.not_converged(ledger, which) if counts[State.SUCCEEDED] else 0,
-        rate=summary.rate(ledger, time.time() if now is None else now) if which.where is None else None,
+        rate=summary.rate(ledger, time.time() if now is None else now)
+        if which.where is None
+        else None,
         used=summary.used(ledger),
         executor=summary.newest_executor(ledger),
         reachable=collected.reachable,
@@ -191,11 +196,22 @@ def _next(sweep: str, counts: Mapping[State, int]) -> tuple[Step, ...]:
         steps.append(Step(command=f"pytau-hpc status {sweep} --watch"))
     if unsuccessful:
         steps.append(Step(command=f"pytau-hpc status {sweep} --failed", why="what went wrong"))
-        steps.append(Step(command=f"pytau-hpc resume {sweep} --dry-run", why="what would be tried again"))
+        steps.append(
+            Step(command=f"pytau-hpc resume {sweep} --dry-run", why="what would be tried again")
+        )
     elif counts[State.PLANNED]:
-        steps.append(Step(command=f"pytau-hpc submit {sweep}", why=f"send {plural(counts[State.PLANNED], 'point')}"))
+        steps.append(
+            Step(
+                command=f"pytau-hpc submit {sweep}",
+                why=f"send {plural(counts[State.PLANNED], 'point')}",
+            )
+        )
     elif counts[State.SUCCEEDED] and not going_on:
-        steps.append(Step(command=f"pytau-hpc export {sweep} --csv {sweep.rpartition('/')[2] or 'points'}.csv"))
+        steps.append(
+            Step(
+                command=f"pytau-hpc export {sweep} --csv {sweep.rpartition('/')[2] or 'points'}.csv"
+            )
+        )
     return tuple(steps)
 
 
@@ -229,7 +245,9 @@ def as_json(status: Status) -> dict[str, Any]:
             "notes": list(status.notes),
         },
         "counts": {state.value: n for state, n in status.counts.items()},
-        "causes": [{"state": c.state.value, "kind": c.kind, "points": c.points} for c in status.causes],
+        "causes": [
+            {"state": c.state.value, "kind": c.kind, "points": c.points} for c in status.causes
+        ],
         "quality": {"not_converged": status.not_converged},
         "eta_s": _rounded(status.left_s),
         "points_per_s": None if status.rate is None else round(status.rate.per_s, 6),
@@ -265,7 +283,9 @@ def _rounded(value: float | None) -> float | None:
 # -- text -------------------------------------------------------------------------------------------------------------
 
 
-def as_text(status: Status, *, width: int = MAX_WIDTH, colour: bool = False, running: int = 0) -> str:
+def as_text(
+    status: Status, *, width: int = MAX_WIDTH, colour: bool = False, running: int = 0
+) -> str:
     """The status for a person; `running`: how many of the points that are being fitted get a line of their own."""
     lines = as_lines(status, width=width, running=running)
     return ansi(lines, width) if colour else plain(lines)
@@ -273,8 +293,13 @@ def as_text(status: Status, *, width: int = MAX_WIDTH, colour: bool = False, run
 
 def as_lines(status: Status, *, width: int = MAX_WIDTH, running: int = 0) -> list[Line]:
     width = min(width, MAX_WIDTH)
-    lines: list[Line] = [line(Span(f"! {cut(note, width - 2)}", "yellow")) for note in _warnings(status)]
-    lines += [line(Span(text, "bold")) for text in spread(_title(status), day_and_time(status.at), width).split("\n")]
+    lines: list[Line] = [
+        line(Span(f"! {cut(note, width - 2)}", "yellow")) for note in _warnings(status)
+    ]
+    lines += [
+        line(Span(text, "bold"))
+        for text in spread(_title(status), day_and_time(status.at), width).split("\n")
+    ]
     lines += [line(), _progress(status, width), line()]
     lines += [row for state in State if (row := _state_row(status, state, width)) is not None]
     facts = [*_left(status), *_asked(status)]
@@ -289,7 +314,9 @@ def one_line(status: Status) -> str:
     """The status for a log: ``14:05:42 EST  139/228 succeeded · 22 running · 59 queued · 8 failed · 50 min left``."""
     parts = [f"{status.counts[State.SUCCEEDED]}/{status.points} succeeded"]
     parts += [
-        f"{n} {state.value}" for state, n in status.counts.items() if n and state is not State.SUCCEEDED
+        f"{n} {state.value}"
+        for state, n in status.counts.items()
+        if n and state is not State.SUCCEEDED
     ]
     if status.left_s is not None:
         parts.append(f"about {roughly(status.left_s)} left")
@@ -315,7 +342,11 @@ def _title(status: Status) -> str:
 def _warnings(status: Status) -> list[str]:
     if status.reachable is not False:
         return list(status.notes)
-    heard = "" if status.heartbeat_at is None else f", last heartbeat {time_of_day(status.heartbeat_at)}"
+    heard = (
+        ""
+        if status.heartbeat_at is None
+        else f", last heartbeat {time_of_day(status.heartbeat_at)}"
+    )
     said = f"showing what the points themselves reported{heard}"
     return [*(status.notes or ("the scheduler did not answer",)), said]
 
@@ -333,7 +364,9 @@ def _state_row(status: Status, state: State, width: int) -> Line | None:
     room = max(len(name.value) for name in State)
     number = max(4, len(str(status.points)))
     more = cut(_about(status, state), width - room - number - 5)
-    return line(marked(state, f"{state.value:<{room}}"), f"{n:>{number}}" + (f"   {more}" if more else ""))
+    return line(
+        marked(state, f"{state.value:<{room}}"), f"{n:>{number}}" + (f"   {more}" if more else "")
+    )
 
 
 def _about(status: Status, state: State) -> str:
@@ -358,10 +391,14 @@ def _slowest(status: Status) -> str:
 def _left(status: Status) -> list[str]:
     parts = []
     if status.left_s is not None and status.rate is not None:
-        parts.append(f"about {roughly(status.left_s)} at {60 * status.rate.per_s:.2g} points/min")
+        parts.append(f"about {roughly(status.left_s)} at {per_minute(status.rate.per_s)}")
     if status.used.cpu_s:
-        parts.append(f"{status.used.cpu_s / 3600:.1f} CPU-hours used")
-    return [f"Left    {' · '.join(parts)}" if status.left_s is not None else f"Used    {parts[0]}"] if parts else []
+        parts.append(f"{hours(status.used.cpu_s)} CPU-hours used")
+    return (
+        [f"Left    {' · '.join(parts)}" if status.left_s is not None else f"Used    {parts[0]}"]
+        if parts
+        else []
+    )
 
 
 def _asked(status: Status) -> list[str]:
@@ -372,17 +409,23 @@ def _asked(status: Status) -> list[str]:
 
 
 def _running_rows(status: Status, width: int, most: int) -> list[Line]:
-    shown = status.running[:most]
-    label = min(40, max(5, *(len(r.label) for r in shown)))
-    rows = [f"{'Running':<8}  {'point':<{label}}  {'phase':<10}  {'progress':<22}  {'memory':<15}  task"]
-    for r in shown:
-        since = "-" if r.started_at is None else duration(status.at - r.started_at)
-        far = since if r.fraction is None else f"{r.done}/{r.total} {bar(r.fraction, 6)}"
-        memory = "-" if r.max_rss_bytes is None else f"{gib(r.max_rss_bytes)}"
-        rows.append(
-            f"{r.point_id[:8]}  {cut(r.label, label):<{label}}  {cut(r.phase or 'starting', 10):<10}  "
-            f"{far:<22}  {memory:<15}  {r.job_id or '-'}"
-        )
+    rows = [_running_cells(running, status.at) for running in status.running[:most]]
+    header = ("Running", "point", "phase", "progress", "since", "memory", "task")
+    texts = columns(header, rows, right=frozenset({4, 5}), elastic=1, width=width)
     if len(status.running) > most:
-        rows.append(f"… {len(status.running) - most} more")
-    return [line(cut(row, width)) for row in rows]
+        texts.append(f"… {len(status.running) - most} more")
+    return [line(cut(text, width)) for text in texts]
+
+
+def _running_cells(running: Running, now: float) -> tuple[str, ...]:
+    return (
+        running.point_id[:8],
+        running.label,
+        cut(running.phase or "starting", 12),
+        "-"
+        if running.fraction is None
+        else f"{bar(running.fraction, 6)} {running.done}/{running.total}",
+        "-" if running.started_at is None else duration(now - running.started_at),
+        gib(running.max_rss_bytes),
+        running.job_id or "-",
+    )

@@ -69,7 +69,7 @@ def points_table(rows: Sequence[Row], width: int) -> list[Line]:
     """One line for each point, for a terminal: id, label, state and cause, tries, time, memory, ELBO, job."""
     header = ("point", "label", "state", "tries", "elapsed", "memory", "elbo", "job")
     cells = [_point_cells(row) for row in rows]
-    texts = columns(header, cells, right=frozenset({3, 4, 5, 6}))
+    texts = columns(header, cells, right=frozenset({3, 4, 5, 6}), elastic=1, width=width)
     states = [State(row["state"]) for row in rows]
     start = _start_of(texts[0], "state")
     lines: list[Line] = [line(Span(cut(texts[0], width), "bold"))]
@@ -149,13 +149,13 @@ def by_table(axis: str, groups: Sequence[Group], width: int) -> list[Line]:
         fraction = each.counts[State.SUCCEEDED] / each.points
         rows.append(
             [
-                cut(_text(each.value), max(12, width - 60)),
+                _text(each.value),
                 str(each.points),
                 *(str(each.counts[state]) for state in shown),
                 f"{bar(fraction, 20)} {percent(fraction):>5}",
             ]
         )
-    texts = columns(header, rows, right=frozenset(range(1, 2 + len(shown))))
+    texts = columns(header, rows, right=frozenset(range(1, 2 + len(shown))), elastic=0, width=width)
     legend = "   ".join(f"{MARKS[state]} {state.value}" for state in shown)
     return [
         line(Span(cut(texts[0], width), "bold")),

@@ -171,10 +171,14 @@ class _Check(Findings):
         """zip, exclude, include: names, values and rows, as far as they do not depend on the sessions."""
         groups = self._groups()
         rules = [dict(one) if isinstance(one, dict) else {} for one in self._list("exclude")]
+        mistaken = set()
         for number, rule in enumerate(rules):
+            before = len(self.problems)
             for name in rule:
                 if name in self.found.axes:
                     rule[name] = self._row_values(name, rule[name], ("exclude", number, name))
+            if len(self.problems) > before:
+                mistaken.add(number)
         includes, problems = rows_of(self.root.get("include"), self.base, self.document)
         self.problems += problems
         self.found.include = [self._included(include) for include in includes]
@@ -183,8 +187,12 @@ class _Check(Findings):
         if any(name not in self.found.axes for name, axis in AXES.items() if axis.default is None):
             return  # without models or states there are no rows
         # The sessions are not known yet: one stands for all, and rules about sessions wait for `plan`.
-        tested = [rule for rule in rules if rule and "session" not in rule]
-        at = [number for number, rule in enumerate(rules) if rule and "session" not in rule]
+        at = [
+            number
+            for number, rule in enumerate(rules)
+            if rule and "session" not in rule and number not in mistaken
+        ]
+        tested = [rules[number] for number in at]
         _, mistakes = expand(
             grid_of(
                 {"session": (None,), **self.found.axes},

@@ -51,7 +51,7 @@ def test_a_dry_run_says_what_is_sent_and_sends_nothing(toy):
 
 
 def test_scratch_and_checkpoints_are_gone_at_the_end(toy):
-    sweep = toy(checkpoint_s=0)
+    sweep = toy(checkpoint_s=0.001)
 
     sweep.run("submit", "-j", "2")
 
