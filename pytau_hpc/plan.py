@@ -126,6 +126,7 @@ def plan(
     ------
     SpecInvalid : with everything that is wrong with the spec, or with the data for it
     UserError : the spec cannot be read, or another plan of this sweep was made at the same moment
+    PytauHpcError : the study folder cannot be written to
     """
     study = Path(os.path.abspath(into or Path.cwd()))
     spec = read_spec(spec_path, KNOWN)
@@ -170,11 +171,17 @@ def plan(
         previous.revision if previous and unchanged else max(revisions(sweep.path), default=0) + 1
     )
     if not dry_run:
-        if unchanged:
-            refresh_copies(sweep.path)
-        else:
-            publish(frozen, sweep.path, number)
-        cache.save()
+        try:
+            if unchanged:
+                refresh_copies(sweep.path)
+            else:
+                publish(frozen, sweep.path, number)
+            cache.save()
+        except OSError as error:
+            raise PytauHpcError(
+                f"cannot write the plan to {sweep.path}: {error.strerror or error}",
+                help="choose a study folder that you may write to:  --into FOLDER",
+            ) from error
 
     ids = {point.point_id for point in points}
     before = previous.point_ids() if previous else []

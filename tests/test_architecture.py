@@ -54,7 +54,7 @@ HOMES = {
     "xarray": ("inference/",),
     "matplotlib": ("reports/",),
     # Tables for the user are made from the ledger; csv recordings are read by a reader.
-    "pandas": ("api.py", "ledger/", "reports/", "data/", "changepoint_io.py", "utils/", "cli/export.py"),
+    "pandas": ("ledger/", "reports/", "data/", "changepoint_io.py", "utils/"),
     "sqlite3": ("ledger/",),
     "submitit": ("executors/",),
     # What people write is read strictly; the manifest header is written and read by us alone.
@@ -124,6 +124,7 @@ class Import:
     importer: str  #: module path below the package, e.g. ``inference/advi_jax``
     target: str  #: a module, e.g. ``pytau_hpc.models.kind`` or ``numpy``
     line: int
+    for_types_only: bool  #: below ``if TYPE_CHECKING``: a coupling, but nothing is loaded
 
     def __str__(self) -> str:
         return f"{self.importer}.py:{self.line} imports {self.target}"
@@ -144,8 +145,15 @@ def is_module(dotted: str) -> bool:
 def imports_of(module: str) -> tuple[Import, ...]:
     """The imports of a module: statements, and names of our modules in strings (lazy imports)."""
     tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
     return tuple(
-        Import(module, target, line)
+        Import(module, target, line, id(node) in for_types)
         for node in ast.walk(tree)
         for target, line in _targets(node, module)
     )
@@ -247,6 +255,7 @@ def test_a_library_is_imported_only_at_home(library: str):
         for module in modules()
         for found in imports_of(module)
         if found.target.split(".")[0] == library
+        and not found.for_types_only
         and not any(is_at(module, place) for place in HOMES[library])
     ]
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pytau_hpc.errors import SpecInvalid
+from pytau_hpc.errors import PytauHpcError, SpecInvalid
+from pytau_hpc.inference import METHODS
 from pytau_hpc.plan import PlanResult, plan
 from pytau_hpc.reports import plan as report
 from pytau_hpc.sweep.manifest import read_manifest
-from pytau_hpc.sweep.point import Session
+from pytau_hpc.sweep.point import Preprocessing, Selection, Session, point_id_of
 
 SYNTHETIC = """\
 name: toy
@@ -51,13 +54,17 @@ def problems_of(study: Path, text: str) -> list[str]:
 
 
 def files_in(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
 
 
 def a_series(study: Path, name: str, values: list[int] | None = None) -> Path:
     path = study / "data" / f"{name}.csv"
     path.parent.mkdir(exist_ok=True)
-    path.write_text("count\n" + "".join(f"{value}\n" for value in values or [1, 2, 1, 0, 7, 8, 9, 7]))
+    path.write_text(
+        "count\n" + "".join(f"{value}\n" for value in values or [1, 2, 1, 0, 7, 8, 9, 7])
+    )
     return path
 
 
@@ -83,18 +90,59 @@ def test_a_plan_is_a_revision_with_copies_for_people(study: Path):
     assert (result.sweep_dir / "spec.yaml").read_text() == SYNTHETIC
 
 
-def test_point_ids_never_change(study: Path):
+@pytest.mark.parametrize(
+    ("changes", "point_id"),
+    [
+        ({}, "e8a45876728a6aea"),
+        (
+            {"selection": Selection(taste="all", region="gc", laser="off"), "n_states": 3},
+            "e622b12e8c59af9c",
+        ),
+        (
+            {"preprocessing": Preprocessing(), "model": "poisson_changepoint_1d", "repeat": 7},
+            "b26052d3e118ce2a",
+        ),
+        ({"settings": {"engine": "pymc", "iterations": 40000, "draws": 20000}}, "2972157922303f28"),
+    ],
+)
+def test_point_ids_never_change(changes: dict[str, Any], point_id: str):
     """Results of years are found by them: a change here throws all of them away, and needs a reason."""
-    first = {point.label: point.point_id for point in planned(study, SYNTHETIC + "fit: {engine: pymc, iterations: 10}\n").points}
+    what: dict[str, Any] = {
+        "data_digest": "sha256:" + "0123456789abcdef" * 4,
+        "selection": Selection(),
+        "preprocessing": Preprocessing(transform="none", window_ms=(2000, 4000), bin_ms=50),
+        "model": "single_taste_poisson",
+        "model_version": 1,
+        "model_options": {},
+        "n_states": 4,
+        "method": "advi",
+        "settings": {"engine": "jax", "iterations": "auto", "learning_rate": 0.05, "draws": 1000},
+        "repeat": 0,
+    }
 
-    assert len(set(first.values())) == 8
-    assert list(first.values())[0] == "PINNED"
+    assert point_id_of(**what | changes) == point_id
+
+
+def test_a_planned_point_has_the_id_of_what_it_says(study: Path):
+    """And the digest of its data is that of the numbers, whatever file they came from."""
+    a_series(study, "s1")
+
+    for point in planned(study, SERIES).points:
+        assert (
+            point.data_digest
+            == "sha256:453fe9e53dc884f50decb0a6b7893f8d3e33b7a3b161b5149828915ffbf2322a"
+        )
+        said = {name: getattr(point, name) for name in inspect.signature(point_id_of).parameters}
+        assert point.point_id == point_id_of(**said)
+        assert said["settings"] == METHODS["advi"].resolve({})
 
 
 def test_the_id_does_not_depend_on_where_and_how(tmp_path: Path):
     """Neither study folder, sweep name and other axes nor resources, retry and checkpoints."""
     ids = []
-    for number, change in enumerate(("", "resources: {cpus: 4}\nretry: {failures: 0}\nfit: {checkpoint_s: 5}\n")):
+    for number, change in enumerate(
+        ("", "resources: {cpus: 4}\nretry: {failures: 0}\nfit: {checkpoint_s: 5}\n")
+    ):
         study = tmp_path / str(number)
         study.mkdir()
         text = SYNTHETIC.replace("name: toy", f"name: toy{number}") + change
@@ -103,12 +151,16 @@ def test_the_id_does_not_depend_on_where_and_how(tmp_path: Path):
     assert ids[0] == ids[1]
     one = tmp_path / "one"
     one.mkdir()
-    assert {point.point_id for point in planned(one, SYNTHETIC.replace("[2, 3]", "[3]")).points} < ids[0]
+    assert {
+        point.point_id for point in planned(one, SYNTHETIC.replace("[2, 3]", "[3]")).points
+    } < ids[0]
 
 
 def test_the_id_depends_on_everything_that_is_computed(tmp_path: Path):
     """One change at a time, eight new ids."""
-    base = SYNTHETIC.replace("n_states: [2, 3]", "n_states: [2]").replace("taste: [0, 1]", "taste: [0]")
+    base = SYNTHETIC.replace("n_states: [2, 3]", "n_states: [2]").replace(
+        "taste: [0, 1]", "taste: [0]"
+    )
     changes = [
         ("", ""),
         ("seed: 1", "seed: 2"),
@@ -189,19 +241,25 @@ def test_a_dry_run_writes_nothing(study: Path):
 
 def test_mistakes_about_the_data_are_told_at_once_and_nothing_is_written(study: Path):
     """With session and value; a mistake of several sessions once."""
-    text = SYNTHETIC.replace("taste: [0, 1]", "taste: [0, 7]").replace("[[0, 2000]]", "[[0, 2000], [1000, 9000]]")
+    text = SYNTHETIC.replace("taste: [0, 1]", "taste: [0, 7]").replace(
+        "[[0, 2000]]", "[[0, 2000], [1000, 9000]]"
+    )
     text = text.replace("[50]", "[50, 300]").replace("[2, 3]", "[2, 41]")
     text += "exclude: [{session: nobody}]\n"
     only_rule = problems_of(study, text)
-    found = problems_of(study, text.replace("exclude: [{session: nobody}]\n", "  region: [gc, bla]\n"))
+    found = problems_of(
+        study, text.replace("exclude: [{session: nobody}]\n", "  region: [gc, bla]\n")
+    )
 
     assert only_rule == ["this rule excludes nothing: no row has session nobody"]
     both = "2 sessions (SYN1_synthetic_260101_000000, SYN2_synthetic_260101_000000): "
     assert found == [
         both + "taste 7 does not exist; the session has 2: 0 to 1",
         both + "window 1000-9000 ms is outside the data, which run from 0 to 2000 ms",
-        both + "bins of 300 ms do not divide the window of 2000 ms (6.67 bins); nearest that do: 250 and 400 ms",
-        both + "bins of 300 ms do not divide the window of 8000 ms (26.67 bins); nearest that do: 250 and 320 ms",
+        both
+        + "bins of 300 ms do not divide the window of 2000 ms (6.67 bins); nearest that do: 250 and 400 ms",
+        both
+        + "bins of 300 ms do not divide the window of 8000 ms (26.67 bins); nearest that do: 250 and 320 ms",
         both + "40 bins are too few for 41 states",
         both + "region `bla` does not exist; the session has: all, gc",
     ]
@@ -231,7 +289,12 @@ def test_a_session_can_be_excluded_by_name_and_a_row_included_for_one(study: Pat
 
     assert [point.session.animal for point in result.points] == ["SYN2"] * 4 + ["SYN1"]
     assert result.points[-1].shape == (5, 3, 20)
-    assert "there is no session `x`" in problems_of(study, text.replace("{session: SYN1_synthetic_260101_000000, t", "{session: x, t"))[0]
+    assert (
+        "there is no session `x`"
+        in problems_of(
+            study, text.replace("{session: SYN1_synthetic_260101_000000, t", "{session: x, t")
+        )[0]
+    )
 
 
 def test_all_tastes_together_are_a_four_dimensional_array(study: Path):
@@ -267,7 +330,8 @@ def test_sessions_are_named_by_the_spec_where_their_folder_is_wrong(study: Path)
     a_series(study, "AM1_a_201006", [1, 2, 3, 4])
     a_series(study, "odd", [4, 3, 2, 1])
     text = SERIES.replace(
-        '["data/*.csv"]', '["data/AM*.csv", {path: data/odd.csv, session: AM2_b, animal: AM2, date: "201007"}]'
+        '["data/*.csv"]',
+        '["data/AM*.csv", {path: data/odd.csv, session: AM2_b, animal: AM2, date: "201007"}]',
     )
 
     manifest = read_manifest(planned(study, text).sweep_dir)
@@ -282,7 +346,7 @@ def test_sessions_are_named_by_the_spec_where_their_folder_is_wrong(study: Path)
 def test_names_that_could_leave_the_results_folder_are_refused(study: Path, key: str):
     """Results lie under models/<animal>/<session>/."""
     a_series(study, "s1")
-    text = SERIES.replace('["data/*.csv"]', f'[{{path: data/s1.csv, {key}: ../../up}}]')
+    text = SERIES.replace('["data/*.csv"]', f"[{{path: data/s1.csv, {key}: ../../up}}]")
 
     assert "must be a plain name" in problems_of(study, text)[0]
 
@@ -343,7 +407,12 @@ def test_a_broken_cache_costs_time_only(study: Path):
     a_series(study, "s1")
     first = planned(study, SERIES)
     cache = study / "sweeps/.data_facts.json"
-    for nonsense in ("", "[]", '{"format": 1, "entries": {"x": 3}}', cache.read_text().replace('"digest"', '"x"')):
+    for nonsense in (
+        "",
+        "[]",
+        '{"format": 1, "entries": {"x": 3}}',
+        cache.read_text().replace('"digest"', '"x"'),
+    ):
         cache.write_text(nonsense)
         assert planned(study, SERIES).points == first.points
 
@@ -372,13 +441,23 @@ def test_a_damaged_revision_does_not_stop_the_next_plan(study: Path):
     assert read_manifest(result.sweep_dir).points() == list(result.points)
 
 
+def test_a_study_that_cannot_be_written_to_is_named(study: Path):
+    """In words, without a traceback."""
+    (study / "sweeps").write_text("a file where a folder should be")
+
+    with pytest.raises(PytauHpcError, match="cannot write the plan"):
+        planned(study, SYNTHETIC)
+
+
 def test_binned_data_need_no_window_and_no_bins(study: Path):
     """And say so where a spec gives them."""
     a_series(study, "s1")
 
     assert planned(study, SERIES).points[0].shape == (8,)
     text = SERIES.replace("  n_states", "  bin_ms: 50\n  n_states")
-    assert problems_of(study, text) == ["s1: the data are binned already; leave out window_ms and bin_ms"]
+    assert problems_of(study, text) == [
+        "s1: the data are binned already; leave out window_ms and bin_ms"
+    ]
 
 
 def test_arrays_of_numpy_are_sessions_too(study: Path, rng: np.random.Generator):
@@ -414,7 +493,9 @@ def test_the_plan_as_json_says_the_same(study: Path):
 
     assert document["schema"] == "pytau-hpc/plan/1"
     assert document["counts"] == {"points": 8, "done": 0, "new": 8, "kept": 0, "dropped": 0}
-    assert [one["point_id"] for one in document["points"]] == [point.point_id for point in result.points]
+    assert [one["point_id"] for one in document["points"]] == [
+        point.point_id for point in result.points
+    ]
     assert document["classes"][0]["shape"] == [5, 3, 40]
 
 

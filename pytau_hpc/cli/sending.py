@@ -48,7 +48,7 @@ def send(
     if dry_run:
         prepared = prepare(place, order)
         _notes(prepared)
-        print(report.dry_run_json(place, prepared) if as_json else report.dry_run_text(place, prepared))
+        print(report.dry_run_json(place, prepared) if as_json else report.dry_run_text(place, prepared, command))
         return 0
 
     return _run(place, order, yes=yes, as_json=as_json)

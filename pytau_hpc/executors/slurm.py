@@ -13,12 +13,13 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pytau_hpc.errors import SchedulerUnreachable, SubmitRefused
+from pytau_hpc.errors import PytauHpcError, SchedulerUnreachable, SubmitRefused
 from pytau_hpc.executors import squeue
 from pytau_hpc.executors.base import OpenTask, Sent, Sighting, profile_value, worker_command
 from pytau_hpc.files import write_atomic
@@ -59,7 +60,7 @@ class SlurmExecutor:
     def _send_array(
         self, sweep: SweepDir, submission: Submission, array: Array, *, first: bool, workers: int | None
     ) -> str:
-        from submitit.core.utils import FailedSubmissionError
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
         from submitit.slurm.slurm import SlurmExecutor as SubmititSlurm
 
         class _WorkerArray(SubmititSlurm):
@@ -69,34 +70,20 @@ class SlurmExecutor:
             def _submitit_command_str(self) -> str:
                 return array_command(sweep, submission, array)
 
+        if shutil.which("srun") is None or shutil.which("sbatch") is None:
+            raise SubmitRefused(
+                "SLURM's commands are not on this machine's PATH",
+                help="submit on a login node of the cluster, or use --profile local",
+            )
         sweep.logs_of(submission.uuid).mkdir(parents=True, exist_ok=True)
         with _outside_of_any_job():
+            sender = _WorkerArray(folder=sweep.submission(submission.uuid) / "submitit")
+            sender.update_parameters(**array_parameters(sweep, submission, array, workers))
             try:
-                sender = _WorkerArray(folder=sweep.submission(submission.uuid) / "submitit")
-                sender.update_parameters(**array_parameters(sweep, submission, array, workers))
                 # One submitit "job" that sbatch makes an array: one pickle that nobody reads, not one per task.
                 return str(sender.submit(_nothing).job_id)
-            except RuntimeError as error:
-                if "srun" in str(error):
-                    raise SubmitRefused(
-                        "SLURM's commands are not on this machine's PATH",
-                        help="submit on a login node of the cluster, or use --profile local",
-                    ) from None
-                raise
-            except FailedSubmissionError as error:
-                words = str(error).strip()
-                if _PASSING.search(words):
-                    raise SchedulerUnreachable(
-                        f"sbatch gave no clear answer:\n  {words}",
-                        help="`status` finds the array if SLURM took it; if not, `resume` sends it again "
-                        f"after {submission.grace_s:.0f} s",
-                    ) from None
-                asked = ", ".join(f"{k} {v}" for k, v in asked_for(submission, array).items())
-                raise SubmitRefused(
-                    f"SLURM refused the array of {len(array.tasks)} tasks:\n  {words}\n  asked for: {asked}",
-                    help="change the profile or --partition/--time/--mem, then run the same command again; "
-                    + ("nothing was sent" if first else "the arrays before it were sent and stay"),
-                ) from None
+            except (FailedJobError, FailedSubmissionError) as error:
+                raise _refusal(str(error).strip(), submission, array, first=first) from None
 
     def slots(self) -> int:
         return _USUAL_RUNNING_TASKS
@@ -113,6 +100,23 @@ class SlurmExecutor:
                 note=f"SLURM did not answer ({silence}); showing what the points themselves reported",
             )
         return squeue.judge(tasks, answer, absent=absent, now=now)
+
+
+def _refusal(words: str, submission: Submission, array: Array, *, first: bool) -> PytauHpcError:
+    """What an sbatch that failed means: refused for good, or nothing clear."""
+    if _PASSING.search(words):
+        return SchedulerUnreachable(
+            f"sbatch gave no clear answer:\n  {words}",
+            help="`status` finds the array if SLURM took it; if not, `resume` sends it again "
+            f"after {submission.grace_s:.0f} s",
+        )
+    asked = ", ".join(f"{key} {value}" for key, value in asked_for(submission, array).items())
+    indented = words.replace("\n", "\n  ")
+    return SubmitRefused(
+        f"SLURM refused the array of {len(array.tasks)} tasks:\n  {indented}\n  asked for: {asked}",
+        help="change the profile, --mem or --time, and run the same command again; "
+        + ("nothing was sent" if first else "the arrays before it were sent and stay"),
+    )
 
 
 def array_command(sweep: SweepDir, submission: Submission, array: Array) -> str:
@@ -140,7 +144,7 @@ def array_parameters(
         "cpus_per_task": array.resources.cpus,
         "mem": f"{round(array.resources.mem_gb * 1024)}M",
         "signal_delay_s": min(WARNING_S, array.resources.time_min * 30),
-        "setup": [*(submission.profile.get("prologue") or []), *setup],
+        "setup": [*(submission.profile.get("prologue") or []), *setup] or None,
         "use_srun": False,
         "wckey": None,
         "additional_parameters": {

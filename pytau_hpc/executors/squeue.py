@@ -16,6 +16,10 @@ from pytau_hpc.sweep.state import Kind
 
 _FORMAT = "%j|%K|%T|%r"
 
+#: Elements that were still pending when their array was cancelled have no lines of their own: SLURM shows one line
+#: with the index ``N/A`` for all that are left.
+REST = -1
+
 #: Terminal states of SLURM, and what they say about a run without a last word.
 KIND_OF_TERMINAL_STATE: Mapping[str, Kind] = {
     "OUT_OF_MEMORY": Kind.OUT_OF_MEMORY,
@@ -83,12 +87,12 @@ def parse(text: str) -> dict[tuple[str, int], Seen]:
 
 
 def expand(indexes: str) -> list[int]:
-    """Array indexes as squeue writes them: ``7``, ``[4-9%2]``, ``1,3-5``; an array without indexes is element 0."""
+    """Array indexes as squeue writes them: ``7``, ``[4-9%2]``, ``1,3-5``; ``N/A`` stands for the `REST`."""
     found: list[int] = []
     for part in indexes.strip("[]").split("%", 1)[0].split(","):
         first, _, last = part.partition("-")
         if not first.isdigit():
-            return [0]
+            return [REST]
         found.extend(range(int(first), int(last or first) + 1))
     return found
 
@@ -109,7 +113,7 @@ def judge(
         over_by_itself = task.run_over and task.run_ended in ("done", "superseded")
         if over_by_itself:
             continue
-        element = seen.get((task.job_name, task.element))
+        element = seen.get((task.job_name, task.element)) or seen.get((task.job_name, REST))
         run = None if task.run is None else task.run
         if element is None:
             key = f"{task.submission}/{task.task}"

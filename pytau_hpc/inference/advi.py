@@ -22,7 +22,7 @@ COMMON = {"engine": "jax", "iterations": "auto", "draws": 1000, "restarts": "aut
 
 OF_JAX = {
     "learning_rate": 0.05,
-    "explore_iterations": 750,
+    "explore_iterations": 500,
     "anneal_iterations": 1500,
     "max_iterations": 30_000,
     "tolerance": 0.5,
@@ -32,12 +32,11 @@ OF_JAX = {
 # Rises whenever an engine would return another result for the same settings, so that old results are not reused.
 ALGORITHM = {"jax": 1, "pymc": 1}
 
-JAX_RESTARTS = 3
 PYTAU_ITERATIONS = 80_000  # what PyTau's users run
 
 
 def resolve(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of a fit, validated, with "auto" spelled out where it is not a rule of its own.
+    """All settings of a fit, validated and spelled out; "auto" stays where it is a rule rather than a number.
 
     Raises
     ------
@@ -64,7 +63,7 @@ def resolve(settings: Mapping[str, Any]) -> dict[str, Any]:
     if problems:
         raise UserError("\n".join(problems), help=next(filter(None, hints), None))
     given = {**SETTINGS, **settings}
-    return _resolved_pymc(given) if engine == "pymc" else _resolved_jax(given, settings)
+    return _resolved_pymc(given) if engine == "pymc" else _resolved_jax(given)
 
 
 def _resolved_pymc(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +76,7 @@ def _resolved_pymc(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _resolved_jax(given: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+def _resolved_jax(given: Mapping[str, Any]) -> dict[str, Any]:
     iterations = given["iterations"]
     most = given["max_iterations"] if iterations == "auto" else iterations
     # A short budget is divided in halves: one to get there, one to come to rest.
@@ -91,7 +90,7 @@ def _resolved_jax(given: Mapping[str, Any], settings: Mapping[str, Any]) -> dict
         "anneal_iterations": anneal,
         "learning_rate": float(given["learning_rate"]),
         "tolerance": float(given["tolerance"]),
-        "restarts": JAX_RESTARTS if given["restarts"] == "auto" else given["restarts"],
+        "restarts": given["restarts"],
         "draws": given["draws"],
         "elbo_draws": given["elbo_draws"],
     }

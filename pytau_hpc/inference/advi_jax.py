@@ -93,8 +93,10 @@ class _Engine:
         return np.random.Generator(np.random.SFC64(sequence))
 
     def tracks(self, starts: Sequence[Start]) -> list[Track]:
-        """The first `restarts` of the model's starts; where it has fewer, displaced copies of the first."""
+        """The first `restarts` of the model's starts ("auto": all); where it has fewer, displaced copies of the first."""
         wanted = self.settings["restarts"]
+        if wanted == "auto":
+            wanted = len(starts)
         found = [_track(start.name, self.programs.point(start), start.rho) for start in starts[:wanted]]
         first = found[0]
         for number in range(1, wanted - len(found) + 1):

@@ -30,6 +30,8 @@ FORMAT_VERSION = 1
 OBSERVED = "obs"  # the observed variable's name in PyTau's models and in ours
 _UNITS = {"tau": "bins"}
 _JSON_ATTRS = ("point", "provenance", "quality", "contents")
+# The file structures of HDF5 1.10 (2016) and later: they carry checksums.
+_LIBVER = ("v110", "v110")
 _COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
 
 
@@ -81,8 +83,11 @@ def write_result(
         "contents": canonical_json(contents),
     }
     # Nobody else knows this name, so no lock is needed, and some parallel file systems have none to give.
-    with h5netcdf.File(path, "w", locking="best-effort") as file:
-        file.attrs.update(root)
+    with h5netcdf.File(path, "w", locking="best-effort", libver=_LIBVER) as file:
+        for key, value in root.items():
+            # Texts of fixed length lie in the object's header, which has a checksum; others lie in a heap, which has
+            # none, and where HDF5 can search for ever once a byte of it is wrong.
+            file.attrs[key] = _fixed(value) if isinstance(value, str) else value
         for name, table in tables.items():
             _write_group(file.create_group(name), table)
     fsync_file(path)
@@ -187,7 +192,7 @@ def _write_group(group: Any, table: _Table) -> None:
                 raise ValueError(f"{name} has {size} along {dim}, other variables have {expected}")
         variable = group.create_variable(name, dims, data=array, **_COMPRESSION)
         if name in _UNITS:
-            variable.attrs["units"] = _UNITS[name]
+            variable.attrs["units"] = _fixed(_UNITS[name])
 
 
 # What h5py and json say about damaged metadata depends on which byte is wrong.
@@ -217,20 +222,27 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _attrs_of(file: Any, path: Path) -> dict[str, Any]:
-    # netCDF stores a number as an array of one element.
-    plain = {
-        key: value.item()
-        if isinstance(value, np.generic | np.ndarray) and value.size == 1
-        else value
-        for key, value in file.attrs.items()
-        if not key.startswith("_")
-    }
+    plain = {key: _scalar(value) for key, value in file.attrs.items() if not key.startswith("_")}
     if "format_version" not in plain or "point_id" not in plain:
         raise ResultInvalid(f"{path} is not a result of pytau_hpc")
     if plain["format_version"] != FORMAT_VERSION:
         version = plain["format_version"]
         raise ResultInvalid(f"{path} has format {version}; this version reads {FORMAT_VERSION}")
     return {**plain, **{key: json.loads(plain[key]) for key in _JSON_ATTRS}}
+
+
+def _fixed(text: str) -> np.ndarray:
+    import h5py
+
+    encoded = text.encode()
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", max(1, len(encoded))))
+
+
+def _scalar(value: Any) -> Any:
+    """An attribute as Python has it: netCDF makes a number an array of one element, and HDF5 a text bytes."""
+    if isinstance(value, np.generic | np.ndarray) and value.size == 1:
+        value = value.item()
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _verify_variable(file: Any, name: str, shape: tuple[int, ...], path: Path) -> None:

@@ -44,7 +44,8 @@ _POINT_COLUMNS = (
 _ATTEMPTS = """
 SELECT a.point_id, a.submission, a.task, a.run, a.number, a.state, a.kind, a.outcome, s.created_at AS submitted_at,
        a.started_at, a.ended_at, a.elapsed_s, a.cpu_s, a.max_rss_bytes, t.cpus AS req_cpus,
-       t.mem_bytes AS req_mem_bytes, t.time_limit_s, a.job_id, a.host, a.phase, a.done, a.total, a.checkpoint, a.resumed_from, a.elbo, a.elbo_se,
+       t.mem_bytes AS req_mem_bytes, t.time_limit_s, a.job_id, a.host, a.phase, a.done, a.total, a.checkpoint,
+       a.resumed_from, a.elbo, a.elbo_se,
        a.converged, a.iterations_run, a.error, a.message, a.frame, a.log, l.because
 FROM attempt a
 LEFT JOIN submission s ON s.uuid = a.submission

@@ -117,19 +117,22 @@ def counts_by(ledger: Ledger, axis: str, which: Which) -> list[tuple[Any, State,
     known = axes(ledger)
     if axis not in known:
         raise UserError(f"no axis `{axis}` in this sweep", help=f"its axes are {', '.join(known)}")
-    everything = Which(where=which.where or "1", states=which.states)
-    rows = select(ledger, f'"{axis}", state, count(*)', everything, f'GROUP BY "{axis}", state')
-    order = {row[0]: i for i, row in enumerate(_values_in_order(ledger, axis))}
-    return sorted(
-        ((value, State(state), n) for value, state, n in rows), key=lambda row: order[row[0]]
-    )
-
-
-def _values_in_order(ledger: Ledger, axis: str) -> list[sqlite3.Row]:
-    return ledger.connection.execute(
-        f'SELECT a."{axis}" FROM point p JOIN axis a USING (point_id) WHERE p.planned = 1 '
-        f'GROUP BY a."{axis}" ORDER BY min(p.position)'
+    column = '"' + axis.replace('"', '""') + '"'
+    everything = ledger.connection.execute(
+        f"SELECT a.{column}, p.state, count(*), min(p.position) FROM axis a CROSS JOIN point p USING (point_id) "
+        f"WHERE p.planned = 1 GROUP BY 1, 2"
     ).fetchall()
+    first: dict[Any, int] = {}
+    for value, _, _, position in everything:
+        first[value] = min(position, first.get(value, position))
+    if which.where is None and which.states is None:
+        found = [(value, state, n) for value, state, n, _ in everything]
+    else:
+        chosen = Which(where=which.where or "1", states=which.states)
+        rows = select(ledger, f"{column}, state, count(*)", chosen, "GROUP BY 1, 2")
+        found = [tuple(row) for row in rows]
+    typed = [(value, State(state), n) for value, state, n in found]
+    return sorted(typed, key=lambda row: first[row[0]])
 
 
 def running(ledger: Ledger, which: Which) -> list[dict[str, Any]]:
@@ -147,9 +150,10 @@ def not_converged(ledger: Ledger, which: Which) -> int:
 
 def behind(ledger: Ledger) -> int:
     """Queued points whose task runs: they wait for other points of their task."""
+    # CROSS JOIN: from the few open runs to their points, in this order; SQLite would begin with all that is queued.
     row = ledger.connection.execute(
-        "SELECT count(*) FROM run r JOIN placement l ON l.submission = r.submission AND l.task = r.task "
-        "JOIN point p ON p.point_id = l.point_id AND p.submission = l.submission "
+        "SELECT count(*) FROM run r CROSS JOIN placement l ON l.submission = r.submission AND l.task = r.task "
+        "CROSS JOIN point p ON p.point_id = l.point_id AND p.submission = l.submission "
         "WHERE r.ended IS NULL AND r.gone IS NULL AND p.planned = 1 AND p.state = 'queued'"
     ).fetchone()
     return int(row[0])
@@ -211,9 +215,7 @@ def newest_executor(ledger: Ledger) -> str | None:
 def counts_of_submission(ledger: Ledger, uuid: str) -> list[StateCount]:
     """States of the points that were placed last in this submission."""
     rows = ledger.connection.execute(
-        "SELECT p.state, p.kind, count(*) FROM placement l JOIN point p USING (point_id) "
-        "WHERE l.submission = ? AND p.submission = l.submission GROUP BY p.state, p.kind",
-        (uuid,),
+        "SELECT state, kind, count(*) FROM point WHERE submission = ? GROUP BY state, kind", (uuid,)
     )
     return [StateCount(state=state, kind=kind, points=n) for state, kind, n in rows]
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytau_hpc.errors import UserError
 from pytau_hpc.reports.format import (
     Line,
     Span,
@@ -112,11 +113,13 @@ def limits_of(sweep: SweepDir) -> RetryLimits:
     from pytau_hpc.sweep.manifest import read_manifest
 
     manifest = read_manifest(sweep.path)
-    profile = find_profile(None, manifest.profile, study=sweep.study)
+    try:
+        caps = find_profile(None, manifest.profile, study=sweep.study).retry_caps()
+    except UserError:
+        # Looked at from a computer that does not have the profile.
+        caps = {}
     return RetryLimits(
-        failures=manifest.retry.failures,
-        interruptions=manifest.retry.interruptions,
-        **profile.retry_caps(),
+        failures=manifest.retry.failures, interruptions=manifest.retry.interruptions, **caps
     )
 
 

@@ -28,7 +28,7 @@ def raster_with_changepoints(
     n_trials, n_neurons, _ = spikes.shape
     start, end = window_ms
     trials, neurons, times = np.nonzero(spikes[:, :, start:end])
-    axes.scatter(times + start, trials * n_neurons + neurons, s=0.5, c="black", marker=".", linewidths=0, zorder=2)
+    axes.scatter(times + start, trials * n_neurons + neurons, s=1.5, c="black", marker=".", linewidths=0, zorder=2)
     for trial in range(n_trials):
         edges = [start, *changepoints_ms[trial], end]
         low, high = trial * n_neurons - 0.5, (trial + 1) * n_neurons - 0.5
@@ -36,7 +36,7 @@ def raster_with_changepoints(
             colour = _COLOURS[state % len(_COLOURS)]
             axes.fill_between([left, right], low, high, color=colour, alpha=0.35, linewidth=0, zorder=1)
         axes.vlines(true_ms[trial], low, high, color="black", linewidth=1.0, linestyles="solid", zorder=3)
-    axes.set(xlim=(start, end), ylim=(n_trials * n_neurons - 0.5, -0.5), xlabel="time from stimulus onset (ms)")
+    axes.set(xlim=(start, end), ylim=(n_trials * n_neurons - 0.5, -0.5), xlabel="time in the trial (ms)")
     axes.set_yticks([(trial + 0.5) * n_neurons for trial in range(0, n_trials, 5)], [*range(1, n_trials + 1, 5)])
     axes.set_ylabel(f"trial ({n_neurons} neurons each)")
 

@@ -60,9 +60,9 @@ def _growth(choices: Sequence[Choice]) -> str:
     return f" ({memory:g} GiB, {time})"
 
 
-def dry_run_text(sweep: SweepDir, prepared: Prepared) -> str:
+def dry_run_text(sweep: SweepDir, prepared: Prepared, command: Command) -> str:
     """Everything that would be sent."""
-    lines = _cause_table(prepared.choices.all, Command.RESUME)
+    lines = _cause_table(prepared.choices.all, command)
     submission = prepared.submission
     if submission is None:
         return "\n".join([*lines, "Nothing would be sent."])
@@ -75,7 +75,7 @@ def dry_run_text(sweep: SweepDir, prepared: Prepared) -> str:
         r = array.resources
         lines.append("")
         lines.append(
-            f"# array {array.number} · tasks {array.first}-{array.first + len(array.tasks) - 1}"
+            f"── array {array.number} · tasks {array.first}-{array.first + len(array.tasks) - 1}"
             f" · {r.cpus} CPU · {r.mem_gb:g} GiB · {r.time}"
         )
         lines += sbatch_lines(sweep, submission, array.number)
@@ -162,7 +162,7 @@ def next_steps(sweep: SweepDir, done: Done, counts: Sequence[StateCount]) -> lis
         steps.append(f"pytau-hpc status {sweep.name} --failed")
     if done.sent is not None and not done.sent.job_ids and again:
         steps.append(f"pytau-hpc resume {sweep.name}")
-    elif total[State.SUCCEEDED] and not again:
+    elif total[State.SUCCEEDED] == sum(total.values()):
         steps.append(f"pytau-hpc export {sweep.name} --csv {sweep.name}.csv")
     return [f"{'Next' if i == 0 else '':<8}{step}" for i, step in enumerate(steps)]
 

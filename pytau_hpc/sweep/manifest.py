@@ -215,7 +215,7 @@ def read_manifest(sweep_dir: Path) -> Manifest:
     # A sweep that was copied without its history is still a sweep.
     try:
         return _read(sweep_dir)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise NotASweep(
             f"no plan in {sweep_dir}", help="make one with  python -m pytau_hpc plan SPEC.yaml"
         ) from None
@@ -225,7 +225,7 @@ def revisions(sweep_dir: Path) -> list[int]:
     """Numbers of the revisions that are there, ascending."""
     try:
         names = os.listdir(sweep_dir / "revisions")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(int(name) for name in names if _REVISION.match(name))
 

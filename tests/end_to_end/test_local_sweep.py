@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.end_to_end.conftest import kill_everything, processes_of
+from tests.toy_sweep import kill_everything, processes_of
 
 
 def arrays(path):

@@ -122,7 +122,9 @@ def test_a_file_is_named_by_its_path(here: Path, tmp_path: Path):
 
 def test_an_unknown_name_lists_those_that_are_known(here: Path):
     """With a guess."""
-    with pytest.raises(UserError, match="there is no profile `slrum`; there is local, slurm") as caught:
+    with pytest.raises(
+        UserError, match="there is no profile `slrum`; there is local, slurm"
+    ) as caught:
         find_profile("slrum", environ={})
 
     assert caught.value.help == "did you mean `slurm`?"
@@ -152,11 +154,15 @@ def test_an_unknown_name_lists_those_that_are_known(here: Path):
     ],
 )
 @pytest.mark.parametrize("key", ["account", "partition", "qos"])
-def test_no_character_that_a_shell_could_use_reaches_the_scheduler(tmp_path: Path, key: str, value: str):
+def test_no_character_that_a_shell_could_use_reaches_the_scheduler(
+    tmp_path: Path, key: str, value: str
+):
     """Only plain words."""
     import json
 
-    [(path, _)] = problems_of(tmp_path, f"executor: slurm\nslurm: {{{key}: {json.dumps(value)}}}\n")[:1]
+    [(path, _)] = problems_of(
+        tmp_path, f"executor: slurm\nslurm: {{{key}: {json.dumps(value)}}}\n"
+    )[:1]
 
     assert path in (f"slurm.{key}", "")
 
@@ -193,7 +199,11 @@ def test_extra_options_are_one_each_and_not_ours(tmp_path: Path, option: str, wo
         ("executor: slrum", "executor", "must be one of slurm, local"),
         ("executor: local\nslurms: {}", "slurms", "unknown key"),
         ("executor: local\nlimits: {max_running: 3}", "limits.max_running", "unknown key"),
-        ("executor: local\nlimits: {max_running_tasks: 0}", "limits.max_running_tasks", "at least 1"),
+        (
+            "executor: local\nlimits: {max_running_tasks: 0}",
+            "limits.max_running_tasks",
+            "at least 1",
+        ),
         ("executor: local\nlimits: {time: forever}", "limits.time", "not a time"),
         ("executor: local\ndefaults: {time: 0}", "defaults.time", "more than nothing"),
         ('executor: local\nprologue: ["a\\nb"]', "prologue[0]", "one line of shell"),
@@ -217,7 +227,9 @@ def test_a_mistake_is_named_at_its_address(tmp_path: Path, line: str, path: str,
 
 def test_all_mistakes_of_a_profile_are_told_at_once(tmp_path: Path):
     """YAML's own among them."""
-    text = "executor: slurm\nslurm: {account: 'a;b', part: x}\nlimits: {mem_gb: 0}\nexecutor: local\n"
+    text = (
+        "executor: slurm\nslurm: {account: 'a;b', part: x}\nlimits: {mem_gb: 0}\nexecutor: local\n"
+    )
 
     assert [path for path, _ in problems_of(tmp_path, text)] == [
         "slurm.account",

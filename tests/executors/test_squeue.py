@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytau_hpc.executors.base import OpenTask
-from pytau_hpc.executors.squeue import KIND_OF_TERMINAL_STATE, expand, judge, parse
+from pytau_hpc.executors.squeue import KIND_OF_TERMINAL_STATE, REST, expand, judge, parse
 from pytau_hpc.sweep.process import ProcessIdentity
 from pytau_hpc.sweep.state import Kind
 
@@ -35,7 +35,7 @@ def judged(task: OpenTask, text: str, *, absent=None, now=1000.0):
 
 @pytest.mark.parametrize(
     ("text", "indexes"),
-    [("7", [7]), ("[4-6%2]", [4, 5, 6]), ("1,3-5", [1, 3, 4, 5]), ("[0]", [0]), ("N/A", [0])],
+    [("7", [7]), ("[4-6%2]", [4, 5, 6]), ("1,3-5", [1, 3, 4, 5]), ("[0]", [0]), ("N/A", [REST])],
 )
 def test_array_indexes_are_read_as_squeue_writes_them(text, indexes):
     assert expand(text) == indexes
@@ -94,6 +94,14 @@ def test_a_task_that_shows_up_again_starts_its_absence_anew():
     away = judged(a_task(run=1), "", absent=back.absent, now=1070.0)
 
     assert not away.gone
+
+
+def test_elements_that_were_pending_when_the_array_was_cancelled_share_one_line():
+    """SLURM shows them as N/A; those that ran have lines of their own."""
+    text = f"{NAME}|N/A|CANCELLED|Resources\n{NAME}|0|RUNNING|None\n"
+
+    assert [gone.kind for gone in judged(a_task(), text).gone] == [Kind.NEVER_STARTED]
+    assert not judged(a_task(task=0, element=0), text).gone
 
 
 def test_of_a_requeued_element_the_living_line_counts():

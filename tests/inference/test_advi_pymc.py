@@ -133,8 +133,12 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, unin
         fit_counts(second)
     assert stopped.value.iteration == 2 * CHUNK
 
-    resumed = fit_counts(a_checkpoint(tmp_path, 3))
+    seen: list[tuple[str, int]] = []
+    resumed = fit_counts(
+        a_checkpoint(tmp_path, 3), progress=lambda phase, done, total: seen.append((phase, done))
+    )
 
+    assert next(done for phase, done in seen if phase == "fit") == 2 * CHUNK
     assert_same_bits(resumed, uninterrupted)
     assert "restarted" not in resumed.info
 
@@ -302,20 +306,19 @@ def fit_in_a_process(folder: Path, run: int, *, die_at: int, hash_seed: int, out
 
 
 @pytest.mark.slow
-def test_killed_processes_add_up_to_one_uninterrupted_fit_under_the_compiler(tmp_path):
-    """The default mode (compiled), SIGKILL after two checkpoints, another process with another hash seed each time."""
-    folder, apart = tmp_path / "resumed", tmp_path / "apart"
+def test_killed_and_resumed_equals_uninterrupted_under_the_compiler(tmp_path):
+    """The default mode (C, or numba), SIGKILL at a checkpoint, each process with another hash seed."""
+    resumed, apart = tmp_path / "resumed", tmp_path / "apart"
 
     assert fit_in_a_process(apart, 1, die_at=-1, hash_seed=1, out=tmp_path / "one.npz") == 0
-    killed = -signal.SIGKILL
-    assert fit_in_a_process(folder, 1, die_at=CHUNK, hash_seed=2, out=tmp_path / "no.npz") == killed
-    assert (
-        fit_in_a_process(folder, 2, die_at=2 * CHUNK, hash_seed=3, out=tmp_path / "no.npz")
-        == killed
-    )
-    assert fit_in_a_process(folder, 3, die_at=-1, hash_seed=4, out=tmp_path / "two.npz") == 0
+    died = fit_in_a_process(resumed, 1, die_at=2 * CHUNK, hash_seed=2, out=tmp_path / "none.npz")
+    assert died == -signal.SIGKILL
+    assert {path.name for path in resumed.iterdir()} == {"sub.0.r1.20.npz", "sub.0.r1.40.npz"}
+    assert fit_in_a_process(resumed, 2, die_at=-1, hash_seed=3, out=tmp_path / "two.npz") == 0
+    # One checkpoint, after the iterations that were left: the second process did go on from the first one's.
+    assert [path.name for path in resumed.glob("sub.0.r2.*")] == [f"sub.0.r2.{ITERATIONS}.npz"]
 
-    assert not (tmp_path / "no.npz").exists()
+    assert not (tmp_path / "none.npz").exists()
     with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
         assert one.files == two.files
         for name in one.files:

@@ -288,6 +288,30 @@ def test_bytes_of_the_draws_that_changed_on_disk_are_noticed(tmp_path):
             verify(path, POINT)
 
 
+def test_one_flipped_bit_anywhere_changes_no_number_unnoticed(tmp_path):
+    """The file's structures and texts have checksums too: either the damage is noticed, or it hit unused space."""
+    path = write(tmp_path / "model.nc")
+    whole = path.read_bytes()
+    attrs = read_attrs(path)
+    rng = random.Random(2)
+    noticed = 0
+
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            assert verify(path, POINT) == attrs
+        except ResultInvalid:
+            noticed += 1
+            continue
+        with h5py.File(path, "r") as file:
+            for name, draws in a_posterior().draws.items():
+                assert file[f"posterior/{name}"][0].tobytes() == draws.tobytes()
+
+    assert noticed > 100
+
+
 def test_a_result_replaces_what_an_earlier_try_left(tmp_path):
     """A staged file of the same name is started afresh."""
     path = tmp_path / "model.nc"

@@ -55,7 +55,10 @@ def test_zip_mistakes_are_named():
     found = mistakes_of(axes=axes, zip=[["a", "b"], ["a", "c"], ["aa", "c"], ["b"]])
 
     told = [(one.address, one.message) for one in found]
-    assert (("zip", 0), "axes that move together need equally many values: `a` has 2, `b` has 3") in told
+    assert (
+        ("zip", 0),
+        "axes that move together need equally many values: `a` has 2, `b` has 3",
+    ) in told
     assert (("zip", 1), "`a` is in another zip group already") in told
     assert (("zip", 2), "`aa` is not an axis of the grid") in told
     assert (("zip", 3), "a zip group names two or more different axes") in told
@@ -82,7 +85,9 @@ def test_a_list_in_a_rule_means_any_of_its_values():
 
 def test_a_rule_that_matches_nothing_is_a_mistake():
     """It was meant to match something."""
-    found = mistakes_of(axes={"a": [1, 2], "b": [1]}, exclude=[{"a": 1}, {"a": 7}, {"b": True}, {"c": 1}])
+    found = mistakes_of(
+        axes={"a": [1, 2], "b": [1]}, exclude=[{"a": 1}, {"a": 7}, {"b": True}, {"c": 1}]
+    )
 
     assert [one.address for one in found] == [("exclude", 3, "c"), ("exclude", 1), ("exclude", 2)]
 
@@ -140,7 +145,9 @@ lengths = st.lists(st.integers(1, 4), min_size=1, max_size=5)
 
 
 @given(lengths, st.data())
-def test_the_number_of_rows_is_the_product_less_what_is_excluded(sizes: list[int], data: st.DataObject):
+def test_the_number_of_rows_is_the_product_less_what_is_excluded(
+    sizes: list[int], data: st.DataObject
+):
     """Counted another way."""
     axes = {f"axis{index}": list(range(size)) for index, size in enumerate(sizes)}
     names = data.draw(st.lists(st.sampled_from(sorted(axes)), unique=True, min_size=1))

@@ -57,7 +57,12 @@ def a_point(**changes: Any) -> Point:
         "model_options": {"prior": None},
         "n_states": axes["n_states"],
         "method": "advi",
-        "settings": {"engine": "jax", "learning_rate": axes["learning_rate"], "tolerance": 1e-5, "on": True},
+        "settings": {
+            "engine": "jax",
+            "learning_rate": axes["learning_rate"],
+            "tolerance": 1e-5,
+            "on": True,
+        },
         "repeat": axes["repeat"],
     }
     [session] = [one for one in SESSIONS if one.name == axes["session"]]
@@ -115,7 +120,9 @@ def test_points_come_back_as_they_were_planned(sweep: Path):
     manifest = read_manifest(published(a_draft(*points), sweep))
 
     assert manifest.points() == points
-    assert [list(point.axes) for point in manifest.points()] == [list(point.axes) for point in points]
+    assert [list(point.axes) for point in manifest.points()] == [
+        list(point.axes) for point in points
+    ]
     assert [type(p.settings["learning_rate"]) for p in manifest.points()] == [
         type(p.settings["learning_rate"]) for p in points
     ]
@@ -128,8 +135,16 @@ def test_the_header_comes_back_as_it_was(sweep: Path):
     """What submit and the reports need of it."""
     manifest = read_manifest(published(a_draft(), sweep))
 
-    assert (manifest.name, manifest.revision, manifest.created_at) == ("gc", 1, "2026-11-22T19:05:12Z")
-    assert (manifest.request, manifest.retry, manifest.profile) == (Request(cpus=2), RetrySettings(), "on")
+    assert (manifest.name, manifest.revision, manifest.created_at) == (
+        "gc",
+        1,
+        "2026-11-22T19:05:12Z",
+    )
+    assert (manifest.request, manifest.retry, manifest.profile) == (
+        Request(cpus=2),
+        RetrySettings(),
+        "on",
+    )
     assert manifest.sessions == SESSIONS
     assert manifest.header["made"] == {"user": "off", "host": "0x1F", "git_commit": None}
     assert manifest.header["versions"] == {"python": "3.10", "jax": None}
@@ -144,7 +159,13 @@ def test_the_header_comes_back_as_it_was(sweep: Path):
     ]
 
 
-@given(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text())
+@given(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
 def test_every_value_survives_a_cell(value: Any):
     """With its type."""
     found = CellReader().value(CellWriter().text(value))
@@ -262,9 +283,16 @@ def test_the_same_plan_is_the_same_whoever_made_it(sweep: Path):
     """Who, when and with which versions does not make a new revision; resources do."""
     manifest = read_manifest(published(a_draft(), sweep))
 
-    later = a_draft(created_at="2027-01-01T00:00:00Z", made={"user": "me"}, versions={"python": "3.14"})
+    later = a_draft(
+        created_at="2027-01-01T00:00:00Z", made={"user": "me"}, versions={"python": "3.14"}
+    )
     assert freeze(later).same_as(manifest)
-    for change in ({"request": Request(cpus=3)}, {"profile": None}, {"spec_text": "#"}, {"checkpoint_s": 5.0}):
+    for change in (
+        {"request": Request(cpus=3)},
+        {"profile": None},
+        {"spec_text": "#"},
+        {"checkpoint_s": 5.0},
+    ):
         assert not freeze(a_draft(**change)).same_as(manifest)
     assert not freeze(a_draft(a_point(repeat=1))).same_as(manifest)
 
@@ -290,6 +318,8 @@ def test_a_manifest_is_read_without_numpy_and_pydantic(sweep: Path):
         "print(json.dumps([n for n in ('numpy', 'pandas', 'pydantic') if n in sys.modules]))"
     )
 
-    done = subprocess.run([sys.executable, "-c", code, str(sweep)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(sweep)], capture_output=True, text=True, check=True
+    )
 
     assert json.loads(done.stdout) == []

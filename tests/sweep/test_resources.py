@@ -32,7 +32,22 @@ def test_every_form_of_slurm_is_read(text: str | int, minutes: int):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "00:00:00", "1h", "-5", "1:2:3:4", "1-", "01:00:00\n", "UNLIMITED", True, 1.5, "400-00:00:00", "٣"]
+    "text",
+    [
+        "",
+        "0",
+        "00:00:00",
+        "1h",
+        "-5",
+        "1:2:3:4",
+        "1-",
+        "01:00:00\n",
+        "UNLIMITED",
+        True,
+        1.5,
+        "400-00:00:00",
+        "٣",
+    ],
 )
 def test_anything_else_is_refused(text: object):
     """Also what sbatch would take for something surprising."""
