@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pytau_hpc.collect import Collected, collect
 from pytau_hpc.errors import UserError
 from pytau_hpc.ledger import queries, summary
-from pytau_hpc.reports.status import Status, as_text, status_of
+from pytau_hpc.reports.status import Status, status_of
+from pytau_hpc.reports.status_text import as_text
 from pytau_hpc.sweep.run_dir import SweepDir, find_sweep
 
 if TYPE_CHECKING:

@@ -88,7 +88,9 @@ def choose(
     return Choices(tuple(_choice(c, command, resources, limits) for c in candidates))
 
 
-def _choice(candidate: Candidate, command: Command, resources: Resources, limits: RetryLimits) -> Choice:
+def _choice(
+    candidate: Candidate, command: Command, resources: Resources, limits: RetryLimits
+) -> Choice:
     def decided(send: bool, why: str, asks: Resources = resources, final: bool = False) -> Choice:
         return Choice(
             point_id=candidate.point_id,

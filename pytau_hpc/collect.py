@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -59,7 +58,12 @@ class Collected:
 
 
 def collect(
-    sweep: SweepDir, *, now: float | None = None, ask: bool = True, fresh: bool = False, lock_timeout_s: float = 20.0
+    sweep: SweepDir,
+    *,
+    now: float | None = None,
+    ask: bool = True,
+    fresh: bool = False,
+    lock_timeout_s: float = 20.0,
 ) -> Collected:
     """Fold what is new into the ledger and return it, open.
 
@@ -87,13 +91,18 @@ def collect(
         ) from None
 
 
-def _collect_into(ledger: Ledger, sweep: SweepDir, now: float, *, ask: bool, fresh: bool) -> Collected:
+def _collect_into(
+    ledger: Ledger, sweep: SweepDir, now: float, *, ask: bool, fresh: bool
+) -> Collected:
     found = Collected(ledger)
 
     def work() -> None:
         _read_manifest(ledger, sweep)
         _read_submissions(ledger, sweep)
-        uuids = [row[0] for row in ledger.connection.execute("SELECT uuid FROM submission ORDER BY number")]
+        uuids = [
+            row[0]
+            for row in ledger.connection.execute("SELECT uuid FROM submission ORDER BY number")
+        ]
         for uuid in uuids:
             _read_journals(ledger, sweep, uuid, now)
             _read_verdicts(ledger, sweep, uuid)
@@ -175,7 +184,11 @@ def _write_verdicts(ledger: Ledger, sweep: SweepDir, gone: Iterable[Gone], now: 
         folder = sweep.gone(uuid)
         folder.mkdir(exist_ok=True)
         number = int((ledger.hint(f"verdicts:{uuid}") or ("0", 0.0))[0])
-        body = {"format": 1, "at": now, "verdicts": [[v.task, v.run, v.kind.value] for v in verdicts]}
+        body = {
+            "format": 1,
+            "at": now,
+            "verdicts": [[v.task, v.run, v.kind.value] for v in verdicts],
+        }
         if publish_text(folder / f"{number:06}.json", json.dumps(body) + "\n"):
             _read_verdicts(ledger, sweep, uuid)
 
@@ -185,12 +198,19 @@ def _write_verdicts(ledger: Ledger, sweep: SweepDir, gone: Iterable[Gone], now: 
 
 def _look_for_results(ledger: Ledger, sweep: SweepDir, now: float) -> None:
     """Find results that no journal told of (another sweep's, or of a worker that died just after publishing), and
-    notice those that were removed."""
-    for folder in {row[0] for row in ledger.connection.execute("SELECT DISTINCT result_folder FROM point")}:
+    notice those that were removed.
+    """
+    for folder in {
+        row[0] for row in ledger.connection.execute("SELECT DISTINCT result_folder FROM point")
+    }:
         entries = _entries_if_changed(ledger, sweep.study / folder, f"results:{folder}", now)
         if entries is None and not _has_new_points(ledger, folder):
             continue
-        names = {entry.name for entry in entries} if entries is not None else set(_names(sweep.study / folder))
+        names = (
+            {entry.name for entry in entries}
+            if entries is not None
+            else set(_names(sweep.study / folder))
+        )
         changed: dict[str, bool] = {}
         for point_id, path, has_result in ledger.connection.execute(
             "SELECT point_id, result_path, has_result FROM point WHERE result_folder = ?", (folder,)
@@ -227,13 +247,18 @@ def _adopt(ledger: Ledger, sweep: SweepDir, point_id: str, path: str) -> bool:
 # -- who is alive ---------------------------------------------------------------------------------------------------
 
 
-def _ask_executors(ledger: Ledger, sweep: SweepDir, found: Collected, now: float, fresh: bool) -> None:
+def _ask_executors(
+    ledger: Ledger, sweep: SweepDir, found: Collected, now: float, fresh: bool
+) -> None:
     tasks: dict[str, list[OpenTask]] = defaultdict(list)
     for row in queries.open_tasks(ledger):
         process = None
         if row["pid"] is not None:
             process = ProcessIdentity(
-                host=row["process_host"], boot_id=row["boot_id"], pid=row["pid"], started=row["process_started"]
+                host=row["process_host"],
+                boot_id=row["boot_id"],
+                pid=row["pid"],
+                started=row["process_started"],
             )
         tasks[row["executor"]].append(
             OpenTask(
@@ -252,7 +277,9 @@ def _ask_executors(ledger: Ledger, sweep: SweepDir, found: Collected, now: float
                 run_started_at=row["run_started_at"],
             )
         )
-    notes, waiting, gone, looked = [], set(found.waiting), [], True
+    notes: list[str] = []
+    gone: list[Gone] = []
+    waiting, looked = set(found.waiting), True
     for name, held in tasks.items():
         remembered = ledger.hint(f"look:{name}")
         before = json.loads(remembered[0]) if remembered else {"absent": {}, "waiting": []}
@@ -293,7 +320,9 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
-def _entries_if_changed(ledger: Ledger, folder: Path, hint: str, now: float) -> list[os.DirEntry[str]] | None:
+def _entries_if_changed(
+    ledger: Ledger, folder: Path, hint: str, now: float
+) -> list[os.DirEntry[str]] | None:
     """The entries of a folder, or None where nothing was added or removed since the last look."""
     try:
         changed_ns = folder.stat().st_mtime_ns

@@ -27,7 +27,9 @@ class Death:
 def classify(death: Death) -> dict[str, Any]:
     """Kind, error and message of a death without a last word."""
     if death.status >= 0:
-        return _told(Kind.EXCEPTION, "ProcessExit", f"the fit process ended with exit status {death.status}")
+        return _told(
+            Kind.EXCEPTION, "ProcessExit", f"the fit process ended with exit status {death.status}"
+        )
     name = signal.Signals(-death.status).name
     if death.status == -signal.SIGKILL:
         if death.oom_kills > 0:

@@ -71,9 +71,15 @@ def make_study(folder: Path) -> Study:
             known.parent.mkdir(exist_ok=True)
             _remove_half_written(folder / "data" / name)
             true = write_blech_session(
-                folder / "data" / name, seed=seed, n_states=TRUE_STATES, window_ms=WINDOW_MS, duration_ms=4500
+                folder / "data" / name,
+                seed=seed,
+                n_states=TRUE_STATES,
+                window_ms=WINDOW_MS,
+                duration_ms=4500,
             )
-            write_atomic(known, json.dumps({"changepoints_ms": true.changepoints_ms.tolist()}) + "\n")
+            write_atomic(
+                known, json.dumps({"changepoints_ms": true.changepoints_ms.tolist()}) + "\n"
+            )
         truth[name] = json.loads(known.read_text())["changepoints_ms"]
     study = Study(folder=folder, truth=truth)
     if not study.spec.exists():
@@ -105,7 +111,9 @@ class Recovered:
     elbo: Mapping[tuple[str, int], Mapping[int, float]]
 
 
-def compare_with_truth(study: Study, rows: list[Mapping[str, Any]], draws: Callable[[str], Any]) -> Recovered:
+def compare_with_truth(
+    study: Study, rows: list[Mapping[str, Any]], draws: Callable[[str], Any]
+) -> Recovered:
     """Compare finished fits with the truth.
 
     Parameters

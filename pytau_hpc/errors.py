@@ -58,13 +58,17 @@ class Problem:
 
     def render(self) -> str:
         """Draw the problem the way compilers do: place, message, the line with a caret, a hint."""
-        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        place = ":".join(
+            str(part) for part in (self.file, self.line, self.column) if part is not None
+        )
         lines = [f"  {place}: {self.message}" if place else f"  {self.message}"]
         if self.snippet is not None and self.line is not None:
             number = f"{self.line:>3}"
             lines.append(f"  {number} | {self.snippet}")
             if self.column is not None:
-                lines.append(f"  {' ' * len(number)} | {' ' * (self.column - 1)}{'^' * max(1, self.width)}")
+                lines.append(
+                    f"  {' ' * len(number)} | {' ' * (self.column - 1)}{'^' * max(1, self.width)}"
+                )
         if self.help:
             lines.append(f"  {' ' * 4}help: {self.help}")
         return "\n".join(lines)
@@ -88,7 +92,8 @@ class Invalid(UserError):
         self.problems = tuple(problems)
         count = f"{len(self.problems)} problem" + ("s" if len(self.problems) != 1 else "")
         super().__init__(
-            f"{what} has {count}\n\n" + "\n\n".join(problem.render() for problem in self.problems), help=help
+            f"{what} has {count}\n\n" + "\n\n".join(problem.render() for problem in self.problems),
+            help=help,
         )
 
 

@@ -27,7 +27,9 @@ def canonical_json(value: Any) -> str:
     ValueError : a float that is not finite
     TypeError : a value that JSON does not have
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
 
 
 def sha256_text(text: str) -> str:
@@ -41,7 +43,9 @@ def sha256_file(path: Path) -> str:
 
 def beside(path: Path) -> Path:
     """A hidden name in the same folder that only this call uses."""
-    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+    return path.with_name(
+        f".{path.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
+    )
 
 
 def fsync_dir(folder: Path) -> None:
@@ -113,7 +117,13 @@ def publish_no_replace(source: Path, final: Path) -> bool:
     except OSError as error:
         if _same_inode(source, final):
             return True
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES):
+        if error.errno not in (
+            errno.EPERM,
+            errno.ENOTSUP,
+            errno.ENOSYS,
+            errno.EMLINK,
+            errno.EACCES,
+        ):
             raise
         return _claim_and_rename(source, final)
     fsync_dir(final.parent)

@@ -100,7 +100,9 @@ def fit_point(request: FitRequest, say: Say, stop: StopButton) -> dict[str, Any]
         ending = {"end": "succeeded", **_fit_and_publish(request, say, stop)}
     except Interrupted as interrupted:
         ending = {"end": "interrupted", "iteration": interrupted.iteration}
-    except Exception as error:  # a worker's last duty is to say why it failed; the traceback goes along
+    except (
+        Exception
+    ) as error:  # a worker's last duty is to say why it failed; the traceback goes along
         ending = {"end": "failed", **describe(error)}
     finally:
         stop.connect(None)
@@ -156,7 +158,12 @@ def _fit_and_publish(request: FitRequest, say: Say, stop: StopButton) -> dict[st
     quality = _quality(posterior)
     final = request.study / point.result_path
     final.parent.mkdir(parents=True, exist_ok=True)
-    attrs = {"point_id": point.point_id, "point": point.to_json(), "provenance": _provenance(request), "quality": quality}
+    attrs = {
+        "point_id": point.point_id,
+        "point": point.to_json(),
+        "provenance": _provenance(request),
+        "quality": quality,
+    }
     with staged(final) as temporary:
         write_result(
             temporary, posterior=posterior, data=data, dims=kind.dims, kind=kind, attrs=attrs

@@ -51,7 +51,9 @@ def pack(
                 Array(
                     number=len(arrays),
                     first=first,
-                    tasks=tuple(Task(number=first + i, points=tuple(held)) for i, held in enumerate(part)),
+                    tasks=tuple(
+                        Task(number=first + i, points=tuple(held)) for i, held in enumerate(part)
+                    ),
                     resources=request,
                 )
             )
@@ -59,7 +61,9 @@ def pack(
     return tuple(arrays)
 
 
-def _tasks(points: Sequence[Point], per_task: PointsPerTask, slots: int, scheduler: bool) -> list[list[Point]]:
+def _tasks(
+    points: Sequence[Point], per_task: PointsPerTask, slots: int, scheduler: bool
+) -> list[list[Point]]:
     """Tasks of points of one model each, cut from the points in the order of their shape classes."""
     by_model: dict[tuple[str, str], list[Point]] = defaultdict(list)
     for point in points:

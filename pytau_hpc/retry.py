@@ -35,14 +35,18 @@ RULES: Mapping[Kind, Rule] = {
     # The same memory would die the same way.
     Kind.OUT_OF_MEMORY: Rule(budget=Budget.FAILURES, mem_factor=1.5, why="again with more memory"),
     # Goes on from the checkpoint, with more time so that it ends.
-    Kind.TIMEOUT: Rule(budget=Budget.FAILURES, time_factor=1.5, why="again with more time, from the checkpoint"),
+    Kind.TIMEOUT: Rule(
+        budget=Budget.FAILURES, time_factor=1.5, why="again with more time, from the checkpoint"
+    ),
     Kind.PREEMPTED: Rule(budget=Budget.INTERRUPTIONS, why="again, from the checkpoint"),
     Kind.NODE: Rule(budget=Budget.INTERRUPTIONS, why="again, from the checkpoint"),
     Kind.KILLED: Rule(budget=Budget.INTERRUPTIONS, why="again, from the checkpoint"),
     Kind.NEVER_STARTED: Rule(budget=Budget.INTERRUPTIONS, why="again: it never ran"),
     # Tried once more because some are passing; the same again is final (see `verdict`).
     Kind.EXCEPTION: Rule(budget=Budget.FAILURES, why="once more; the same error again is final"),
-    Kind.NON_FINITE: Rule(budget=Budget.NONE, why="not again: the same numbers lead to the same place"),
+    Kind.NON_FINITE: Rule(
+        budget=Budget.NONE, why="not again: the same numbers lead to the same place"
+    ),
     Kind.BAD_INPUT: Rule(budget=Budget.NONE, why="not again: the input has to change first"),
     # The disk may have been cleaned since; nothing about the fit was wrong.
     Kind.NO_SPACE: Rule(budget=Budget.INTERRUPTIONS, why="again: the disk was full"),
@@ -93,12 +97,18 @@ def verdict(
     if rule.budget is Budget.FAILURES and failures > limits.failures:
         return Verdict(again=False, resources=asked, why=f"not again: {failures} failures")
     if rule.budget is Budget.INTERRUPTIONS and interruptions > limits.interruptions:
-        return Verdict(again=False, resources=asked, why=f"not again: {interruptions} interruptions")
+        return Verdict(
+            again=False, resources=asked, why=f"not again: {interruptions} interruptions"
+        )
     grown = Resources(
         cpus=asked.cpus,
         mem_gb=min(asked.mem_gb * rule.mem_factor, max(limits.max_mem_gb, asked.mem_gb)),
-        time_min=min(round(asked.time_min * rule.time_factor), max(limits.max_time_min, asked.time_min)),
+        time_min=min(
+            round(asked.time_min * rule.time_factor), max(limits.max_time_min, asked.time_min)
+        ),
     )
     if grown == asked and (rule.mem_factor > 1 or rule.time_factor > 1):
-        return Verdict(again=False, resources=asked, why="not again: it had all that the profile allows")
+        return Verdict(
+            again=False, resources=asked, why="not again: it had all that the profile allows"
+        )
     return Verdict(again=True, resources=grown, why=rule.why)

@@ -21,10 +21,12 @@ _OWNER = "owner.json"
 
 
 def scratch_base(environment: Mapping[str, str], profile_scratch: str | None = None) -> Path:
-    """The folder that scratch folders go into: ``$PYTAU_HPC_SCRATCH``, the profile's, ``$SLURM_TMPDIR``, ``$TMPDIR``."""
+    """Where scratch folders go: ``$PYTAU_HPC_SCRATCH``, the profile's, ``$SLURM_TMPDIR``, ``$TMPDIR``."""
     named = environment.get("PYTAU_HPC_SCRATCH") or os.path.expandvars(profile_scratch or "")
     if not named or "$" in named:
-        named = environment.get("SLURM_TMPDIR") or environment.get("TMPDIR") or tempfile.gettempdir()
+        named = (
+            environment.get("SLURM_TMPDIR") or environment.get("TMPDIR") or tempfile.gettempdir()
+        )
     return Path(named)
 
 

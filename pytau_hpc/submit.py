@@ -81,9 +81,13 @@ def prepare(sweep: SweepDir, order: Order, *, now: float | None = None) -> Prepa
         interruptions=manifest.retry.interruptions,
         **order.profile.retry_caps(),
     )
-    choices = choose(candidates, command=order.command, resources=request.resources(), limits=limits)
+    choices = choose(
+        candidates, command=order.command, resources=request.resources(), limits=limits
+    )
     return Prepared(
-        choices=choices, submission=_submission(sweep, order, manifest, request, choices, number, now), notes=notes
+        choices=choices,
+        submission=_submission(sweep, order, manifest, request, choices, number, now),
+        notes=notes,
     )
 
 
@@ -120,8 +124,12 @@ def submit(
     return Done(prepared=prepared, sent=_send(sweep, submission, order.workers, tick))
 
 
-def _send(sweep: SweepDir, submission: Submission, workers: int | None, tick: Callable[[], None]) -> Sent:
-    inline.run_task = lambda place, uuid, task: worker.run_task(place, uuid, task, in_this_process=True)
+def _send(
+    sweep: SweepDir, submission: Submission, workers: int | None, tick: Callable[[], None]
+) -> Sent:
+    inline.run_task = lambda place, uuid, task: worker.run_task(
+        place, uuid, task, in_this_process=True
+    )
     try:
         return executor(submission.executor).send(sweep, submission, workers=workers, tick=tick)
     except SubmitRefused:
@@ -154,16 +162,20 @@ def _candidates(ledger: Ledger, only: frozenset[str] | None) -> list[Candidate]:
     ]
 
 
-def _asked(row: Mapping[str, Any]) -> Resources | None:
+def _asked(row: Any) -> Resources | None:
     if row["req_mem_bytes"] is None:
         return None
     return Resources(
-        cpus=row["req_cpus"], mem_gb=row["req_mem_bytes"] / 2**30, time_min=round(row["time_limit_s"] / 60)
+        cpus=row["req_cpus"],
+        mem_gb=row["req_mem_bytes"] / 2**30,
+        time_min=round(row["time_limit_s"] / 60),
     )
 
 
 def _next_number(ledger: Ledger) -> int:
-    return 1 + int(ledger.connection.execute("SELECT coalesce(max(number), 0) FROM submission").fetchone()[0])
+    return 1 + int(
+        ledger.connection.execute("SELECT coalesce(max(number), 0) FROM submission").fetchone()[0]
+    )
 
 
 def _submission(

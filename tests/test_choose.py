@@ -60,11 +60,16 @@ def test_what_the_profile_allows_is_the_most_that_is_asked_for():
 
     grown = the_choice(state=State.LOST, kind=Kind.OUT_OF_MEMORY, failures=1, limits=limits)
     again = the_choice(
-        state=State.LOST, kind=Kind.OUT_OF_MEMORY, failures=2, limits=limits, asked=Resources(mem_gb=5.0)
+        state=State.LOST,
+        kind=Kind.OUT_OF_MEMORY,
+        failures=2,
+        limits=limits,
+        asked=Resources(mem_gb=5.0),
     )
 
     assert grown.resources.mem_gb == 5.0
-    assert not again.send and again.final
+    assert not again.send
+    assert again.final
 
 
 def test_the_same_exception_twice_is_final():
@@ -72,10 +77,13 @@ def test_the_same_exception_twice_is_final():
     twice = the_choice(state=State.FAILED, kind=Kind.EXCEPTION, failures=2, repeated_error=True)
 
     assert once.send
-    assert not twice.send and twice.final
+    assert not twice.send
+    assert twice.final
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if RULES[kind].budget is Budget.INTERRUPTIONS])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in Kind if RULES[kind].budget is Budget.INTERRUPTIONS]
+)
 def test_interruptions_have_a_budget_of_their_own(kind):
     """Somebody else's fault does not use up the tries for the fit's own."""
     assert the_choice(state=State.LOST, kind=kind, failures=9, interruptions=10).send
@@ -86,4 +94,5 @@ def test_interruptions_have_a_budget_of_their_own(kind):
 def test_what_cannot_get_better_by_itself_is_never_tried_again(kind):
     choice = the_choice(state=State.FAILED, kind=kind, failures=1)
 
-    assert not choice.send and choice.final
+    assert not choice.send
+    assert choice.final

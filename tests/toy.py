@@ -15,7 +15,13 @@ from typing import Any
 from pytau_hpc.errors import Interrupted, NonFinite
 from pytau_hpc.inference.method import MethodKind
 
-_DEFAULTS: dict[str, Any] = {"engine": "toy", "iterations": 3, "sleep_s": 0.0, "fail": "never", "draws": 8}
+_DEFAULTS: dict[str, Any] = {
+    "engine": "toy",
+    "iterations": 3,
+    "sleep_s": 0.0,
+    "fail": "never",
+    "draws": 8,
+}
 
 
 def _resolve(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,9 @@ class Toy:
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "pytau_hpc", *words]
 
-    def run(self, *words: str, ok: tuple[int, ...] = (0,), timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *words: str, ok: tuple[int, ...] = (0,), timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             self.command(*words),
             cwd=self.study,
@@ -57,7 +59,9 @@ class Toy:
             text=True,
             timeout=timeout,
         )
-        assert done.returncode in ok, f"{words} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode in ok, (
+            f"{words} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
         return done
 
     def start(self, *words: str) -> subprocess.Popen[str]:

@@ -39,7 +39,9 @@ def build(wanted: Sequence[str]) -> typer.Typer:
     )
 
     @app.callback(invoke_without_command=True)
-    def _root(version: bool = typer.Option(False, "--version", help="Print the version and end.")) -> None:
+    def _root(
+        version: bool = typer.Option(False, "--version", help="Print the version and end."),
+    ) -> None:
         if version:
             from pytau_hpc import __version__
 
@@ -84,8 +86,15 @@ def _wants_json(arguments: Sequence[str]) -> bool:
 
 def _show(error: PytauHpcError, *, as_json: bool) -> None:
     if as_json:
-        problems = [problem.as_json() for problem in error.problems] if isinstance(error, Invalid) else []
-        body = {"code": type(error).__name__, "message": error.message, "problems": problems, "help": error.help}
+        problems = (
+            [problem.as_json() for problem in error.problems] if isinstance(error, Invalid) else []
+        )
+        body = {
+            "code": type(error).__name__,
+            "message": error.message,
+            "problems": problems,
+            "help": error.help,
+        }
         print(json.dumps({"schema": "pytau-hpc/error/1", "error": body}))
         return
     print(f"error: {error.message}", file=sys.stderr)

@@ -11,8 +11,12 @@ from pytau_hpc.cli.options import shown, talk
 
 
 def command(
-    folder: Annotated[Path, typer.Option("--into", help="Where the study is made.")] = Path("pytau_hpc_demo"),
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="How many tasks may run at once.")] = None,
+    folder: Annotated[Path, typer.Option("--into", help="Where the study is made.")] = Path(
+        "pytau_hpc_demo"
+    ),
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="How many tasks may run at once.")
+    ] = None,
 ) -> int:
     """Make a small synthetic study, run it on this computer, and compare it with the truth."""
     from pytau_hpc import demo

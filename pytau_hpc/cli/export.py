@@ -63,14 +63,18 @@ def as_csv(table: pd.DataFrame) -> str:
 
 
 def _defused(text: str) -> str:
-    """Text that a spreadsheet would run gets a leading apostrophe; numbers that are written as text stay."""
+    """Text that a spreadsheet would run gets a leading apostrophe; numbers that are written as text stay.
+
+    A carriage return becomes a line break: pandas does not quote it, and readers of CSV take it for the end of a row.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
     if text[:1] not in ("=", "+", "-", "@", "\t", "\r"):
-        return text
+        return lines
     try:
         float(text)
     except ValueError:
-        return f"'{text}"
-    return text
+        return f"'{lines}"
+    return lines
 
 
 def _as_parquet(table: pd.DataFrame) -> bytes:

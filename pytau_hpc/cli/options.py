@@ -8,10 +8,15 @@ from typing import Annotated
 
 import typer
 
-Sweep = Annotated[str | None, typer.Argument(help="Name or folder of the sweep; not needed where there is one.")]
+Sweep = Annotated[
+    str | None, typer.Argument(help="Name or folder of the sweep; not needed where there is one.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Where = Annotated[
-    str | None, typer.Option("--where", metavar="SQL", help="Only these points: a condition on columns of the ledger.")
+    str | None,
+    typer.Option(
+        "--where", metavar="SQL", help="Only these points: a condition on columns of the ledger."
+    ),
 ]
 
 

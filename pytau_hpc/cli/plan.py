@@ -12,8 +12,12 @@ from pytau_hpc.cli.options import Json, talk
 
 def command(
     spec: Annotated[Path, typer.Argument(help="The spec, a YAML file.")],
-    into: Annotated[Path, typer.Option("--into", help="Study folder: where sweeps/ and models/ lie.")] = Path("."),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; write nothing.")] = False,
+    into: Annotated[
+        Path, typer.Option("--into", help="Study folder: where sweeps/ and models/ lie.")
+    ] = Path("."),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan; write nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Expand a spec into points, and write the manifest. Runs nothing."""

@@ -40,7 +40,7 @@ def send(
     place = find_sweep(sweep)
     order = Order(
         command=command,
-        profile=find_profile(profile, in_spec=read_manifest(place.path).profile),
+        profile=find_profile(profile, in_spec=read_manifest(place.path).profile, study=place.study),
         request=Request(mem_gb=mem, time_min=_minutes(time), points_per_task=points_per_task),
         workers=jobs,
         only=_only(place, where),
@@ -48,7 +48,11 @@ def send(
     if dry_run:
         prepared = prepare(place, order)
         _notes(prepared)
-        print(report.dry_run_json(place, prepared) if as_json else report.dry_run_text(place, prepared, command))
+        print(
+            report.dry_run_json(place, prepared)
+            if as_json
+            else report.dry_run_text(place, prepared, command)
+        )
         return 0
 
     return _run(place, order, yes=yes, as_json=as_json)
@@ -141,4 +145,3 @@ def _minutes(time: str | None) -> int | None:
         return parse_time(time)
     except ValueError as error:
         raise UserError(f"--time: {error}") from None
-

@@ -49,6 +49,7 @@ def command(
     from pytau_hpc.errors import UserError
     from pytau_hpc.ledger.summary import UNSUCCESSFUL, Which
     from pytau_hpc.reports import status as report
+    from pytau_hpc.reports import status_text as text
     from pytau_hpc.sweep.run_dir import find_sweep
 
     _only_one({"--points": points, "--ids": ids, "--by": by is not None, "--watch": watch})
@@ -78,12 +79,12 @@ def command(
             elif failed:
                 _print_failed(place, collected, which, status.points)
             else:
-                _show(report.as_lines(status, width=_width()))
+                _show(text.as_lines(status, width=_width()))
         if not (as_json or ids or points or by):
             steps = [step for step in status.next if not (failed and "--failed" in step.command)]
             talk()
-            for text in report.next_lines(steps):
-                talk(text)
+            for step in text.next_lines(steps):
+                talk(step)
     return report.exit_code(status) if exit_status else 0
 
 

@@ -9,13 +9,24 @@ import typer
 from pytau_hpc.cli.options import Json, Sweep, Where
 from pytau_hpc.cli.sending import send
 
-Profile = Annotated[str | None, typer.Option("--profile", "-p", help="Name or file of a cluster profile.")]
-Workers = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="How many tasks may run at once.")]
+Profile = Annotated[
+    str | None, typer.Option("--profile", "-p", help="Name or file of a cluster profile.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="How many tasks may run at once.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be sent; send nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Memory = Annotated[float | None, typer.Option("--mem", min=0.1, help="Memory per task in GiB, for this time.")]
-Time = Annotated[str | None, typer.Option("--time", help="Time limit per task (hours:minutes:seconds), for this time.")]
-PerTask = Annotated[int | None, typer.Option("--points-per-task", min=1, help="Points in one task, for this time.")]
+Memory = Annotated[
+    float | None, typer.Option("--mem", min=0.1, help="Memory per task in GiB, for this time.")
+]
+Time = Annotated[
+    str | None,
+    typer.Option("--time", help="Time limit per task (hours:minutes:seconds), for this time."),
+]
+PerTask = Annotated[
+    int | None, typer.Option("--points-per-task", min=1, help="Points in one task, for this time.")
+]
 
 
 def command(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 
+from pytau_hpc.errors import UserError
 from pytau_hpc.executors.base import Executor
 
 #: name → the class, imported when it is asked for (submitit is not needed to show a status).
@@ -20,7 +21,14 @@ EXECUTORS: Mapping[str, str] = {
 
 
 def executor(name: str) -> Executor:
-    """The executor of that name."""
+    """The executor of that name.
+
+    Raises
+    ------
+    UserError : there is none
+    """
+    if name not in EXECUTORS:
+        raise UserError(f"there is no executor `{name}`; there is {', '.join(EXECUTORS)}")
     module, _, attribute = EXECUTORS[name].partition(":")
     made: Executor = getattr(import_module(module), attribute)()
     return made

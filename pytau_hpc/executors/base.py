@@ -90,7 +90,12 @@ class Executor(Protocol):
     blocks: bool
 
     def send(
-        self, sweep: SweepDir, submission: Submission, *, workers: int | None, tick: Callable[[], None]
+        self,
+        sweep: SweepDir,
+        submission: Submission,
+        *,
+        workers: int | None,
+        tick: Callable[[], None],
     ) -> Sent:
         """Start the tasks of a submission that is on disk already.
 
@@ -108,7 +113,9 @@ class Executor(Protocol):
         """How many tasks can be sent together."""
         ...
 
-    def look(self, tasks: Sequence[OpenTask], *, absent: Mapping[str, float], now: float) -> Sighting:
+    def look(
+        self, tasks: Sequence[OpenTask], *, absent: Mapping[str, float], now: float
+    ) -> Sighting:
         """Which open tasks are waiting, and which are gone. Silence is never taken for an answer."""
         ...
 

@@ -21,7 +21,12 @@ class InlineExecutor:
     blocks = True
 
     def send(
-        self, sweep: SweepDir, submission: Submission, *, workers: int | None, tick: Callable[[], None]
+        self,
+        sweep: SweepDir,
+        submission: Submission,
+        *,
+        workers: int | None,
+        tick: Callable[[], None],
     ) -> Sent:
         assert run_task is not None, "submit() sets run_task"
         for task in submission.tasks:
@@ -35,5 +40,7 @@ class InlineExecutor:
     def max_array_size(self) -> int:
         return sys.maxsize
 
-    def look(self, tasks: Sequence[OpenTask], *, absent: Mapping[str, float], now: float) -> Sighting:
+    def look(
+        self, tasks: Sequence[OpenTask], *, absent: Mapping[str, float], now: float
+    ) -> Sighting:
         return processes.look(tasks, absent=absent, now=now)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from submitit.local.local import LocalExecutor as SubmititLocal
 from submitit.local.local import LocalJob
@@ -49,7 +49,12 @@ class LocalExecutor:
     blocks = True
 
     def send(
-        self, sweep: SweepDir, submission: Submission, *, workers: int | None, tick: Callable[[], None]
+        self,
+        sweep: SweepDir,
+        submission: Submission,
+        *,
+        workers: int | None,
+        tick: Callable[[], None],
     ) -> Sent:
         """Run the tasks, at most `workers` at a time; return when all have ended or a person stopped them."""
         waiting = list(submission.tasks)
@@ -57,7 +62,9 @@ class LocalExecutor:
         folder = sweep.submission(submission.uuid) / "submitit"
         starter = _WorkerProcesses(folder=folder)
         starter.update_parameters(timeout_min=_NO_TIME_LIMIT_MIN, stderr_to_stdout=True)
-        limit = workers or max(1, _cpus() // max(array.resources.cpus for array in submission.arrays))
+        limit = workers or max(
+            1, _cpus() // max(array.resources.cpus for array in submission.arrays)
+        )
         with _catching_interrupt() as stop:
             while running or (waiting and not stop.is_set()):
                 while waiting and len(running) < limit and not stop.is_set():
@@ -77,7 +84,9 @@ class LocalExecutor:
     def max_array_size(self) -> int:
         return sys.maxsize
 
-    def look(self, tasks: Sequence[OpenTask], *, absent: Mapping[str, float], now: float) -> Sighting:
+    def look(
+        self, tasks: Sequence[OpenTask], *, absent: Mapping[str, float], now: float
+    ) -> Sighting:
         return processes.look(tasks, absent=absent, now=now)
 
 
@@ -86,12 +95,15 @@ def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start(starter: _WorkerProcesses, sweep: SweepDir, submission: Submission, task: Task) -> LocalJob[Any]:
+def _start(
+    starter: _WorkerProcesses, sweep: SweepDir, submission: Submission, task: Task
+) -> LocalJob[Any]:
     starter.command = shlex.join(worker_command(sweep, submission.uuid, task.number))
     # A blocked signal stays blocked in a child: Ctrl-C in the terminal then reaches the driver alone.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return starter.submit(_nothing)
+        job: Any = starter.submit(_nothing)
+        return cast("LocalJob[Any]", job)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -18,7 +18,20 @@ def look(tasks: Sequence[OpenTask], *, absent: Mapping[str, float], now: float) 
     for task in tasks:
         if task.run is None:
             if liveness_of(task.driver) is Liveness.GONE:
-                gone.append(Gone(submission=task.submission, task=task.task, run=None, kind=Kind.NEVER_STARTED))
-        elif not task.run_over and task.run_process is not None and liveness_of(task.run_process) is Liveness.GONE:
-            gone.append(Gone(submission=task.submission, task=task.task, run=task.run, kind=Kind.KILLED))
+                gone.append(
+                    Gone(
+                        submission=task.submission,
+                        task=task.task,
+                        run=None,
+                        kind=Kind.NEVER_STARTED,
+                    )
+                )
+        elif (
+            not task.run_over
+            and task.run_process is not None
+            and liveness_of(task.run_process) is Liveness.GONE
+        ):
+            gone.append(
+                Gone(submission=task.submission, task=task.task, run=task.run, kind=Kind.KILLED)
+            )
     return Sighting(gone=tuple(gone))

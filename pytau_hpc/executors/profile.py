@@ -167,7 +167,7 @@ class ProfileFile(Strict):
     """The structure of a profile."""
 
     description: str = ""
-    executor: Literal["slurm", "local", "gnu_parallel", "inline"]
+    executor: Literal["slurm", "local", "inline"]
     slurm: Slurm = Slurm()
     defaults: ResourcesPart = ResourcesPart()
     limits: Limits = Limits()

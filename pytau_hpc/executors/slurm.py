@@ -47,18 +47,35 @@ class SlurmExecutor:
     blocks = False
 
     def send(
-        self, sweep: SweepDir, submission: Submission, *, workers: int | None, tick: Callable[[], None]
+        self,
+        sweep: SweepDir,
+        submission: Submission,
+        *,
+        workers: int | None,
+        tick: Callable[[], None],
     ) -> Sent:
         job_ids: dict[int, str] = {}
         for array in submission.arrays:
-            job_ids[array.number] = self._send_array(sweep, submission, array, first=not job_ids, workers=workers)
-            bound = {"format": 1, "at": time.time(), "job_ids": {str(k): v for k, v in job_ids.items()}}
+            job_ids[array.number] = self._send_array(
+                sweep, submission, array, first=not job_ids, workers=workers
+            )
+            bound = {
+                "format": 1,
+                "at": time.time(),
+                "job_ids": {str(k): v for k, v in job_ids.items()},
+            }
             write_atomic(sweep.bound_file(submission.uuid), json.dumps(bound) + "\n")
             tick()
         return Sent(job_ids=job_ids)
 
     def _send_array(
-        self, sweep: SweepDir, submission: Submission, array: Array, *, first: bool, workers: int | None
+        self,
+        sweep: SweepDir,
+        submission: Submission,
+        array: Array,
+        *,
+        first: bool,
+        workers: int | None,
     ) -> str:
         from submitit.core.utils import FailedJobError, FailedSubmissionError
         from submitit.slurm.slurm import SlurmExecutor as SubmititSlurm
@@ -91,7 +108,9 @@ class SlurmExecutor:
     def max_array_size(self) -> int:
         return max_array_size()
 
-    def look(self, tasks: Sequence[OpenTask], *, absent: Mapping[str, float], now: float) -> Sighting:
+    def look(
+        self, tasks: Sequence[OpenTask], *, absent: Mapping[str, float], now: float
+    ) -> Sighting:
         try:
             answer = squeue.ask(sorted({task.job_name for task in tasks}))
         except squeue.NoAnswer as silence:
@@ -121,7 +140,7 @@ def _refusal(words: str, submission: Submission, array: Array, *, first: bool) -
 
 def array_command(sweep: SweepDir, submission: Submission, array: Array) -> str:
     """What an array element runs: the worker, for the task that the element stands for."""
-    task = "$((SLURM_ARRAY_TASK_ID + %d))" % array.first
+    task = f"$((SLURM_ARRAY_TASK_ID + {array.first}))"
     worker = " ".join((*map(shlex.quote, worker_command(sweep, submission.uuid, "")[:-1]), task))
     # srun, so that signals reach the worker; since 22.05 it does not inherit the CPUs.
     return f"srun --unbuffered --cpus-per-task={array.resources.cpus} {worker}"
@@ -130,14 +149,17 @@ def array_command(sweep: SweepDir, submission: Submission, array: Array) -> str:
 def array_parameters(
     sweep: SweepDir, submission: Submission, array: Array, workers: int | None
 ) -> dict[str, Any]:
-    """submitit's parameters for one array."""
+    """Submitit's parameters for one array."""
     slurm = profile_value(submission, "slurm") or {}
     n = len(array.tasks)
     limit = workers or profile_value(submission, "limits", "max_running_tasks") or n
     log = sweep.logs_of(submission.uuid) / "%a.slurm.log"
     if array.first:
         log = sweep.logs_of(submission.uuid) / f"array{array.number}.%a.slurm.log"
-    setup = [f"export {name}={shlex.quote(str(value))}" for name, value in (submission.profile.get("env") or {}).items()]
+    setup = [
+        f"export {name}={shlex.quote(str(value))}"
+        for name, value in (submission.profile.get("env") or {}).items()
+    ]
     parameters: dict[str, Any] = {
         "job_name": submission.job_name(array),
         "time": array.resources.time_min,
@@ -156,7 +178,9 @@ def array_parameters(
             **_extra(slurm.get("extra") or []),
         },
     }
-    parameters.update({key: slurm[key] for key in ("account", "partition", "qos") if slurm.get(key)})
+    parameters.update(
+        {key: slurm[key] for key in ("account", "partition", "qos") if slurm.get(key)}
+    )
     return parameters
 
 
@@ -211,10 +235,16 @@ def max_array_size(default: int = 1001) -> int:
     return int(found[1]) if found else default
 
 
-def batch_text(sweep: SweepDir, submission: Submission, array: Array, workers: int | None = None) -> str:
+def batch_text(
+    sweep: SweepDir, submission: Submission, array: Array, workers: int | None = None
+) -> str:
     """The batch file as submitit would write it: what `--dry-run` shows."""
     from submitit.slurm.slurm import _make_sbatch_string
 
     folder = sweep.submission(submission.uuid) / "submitit"
     parameters = array_parameters(sweep, submission, array, workers)
-    return str(_make_sbatch_string(command=array_command(sweep, submission, array), folder=folder, **parameters))
+    return str(
+        _make_sbatch_string(
+            command=array_command(sweep, submission, array), folder=folder, **parameters
+        )
+    )

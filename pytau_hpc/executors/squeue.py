@@ -56,11 +56,20 @@ def ask(job_names: Sequence[str], *, timeout_s: float = 20.0) -> dict[tuple[str,
     ------
     NoAnswer : squeue is not there, failed, or did not answer in time
     """
-    command = ["squeue", "--noheader", "--array", "--states=all", f"--name={','.join(job_names)}", f"--format={_FORMAT}"]
+    command = [
+        "squeue",
+        "--noheader",
+        "--array",
+        "--states=all",
+        f"--name={','.join(job_names)}",
+        f"--format={_FORMAT}",
+    ]
     # Without this, pending elements of a large array are shortened to a range.
     environment = {**os.environ, "SLURM_BITSTR_LEN": "0"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False
+        )
     except FileNotFoundError:
         raise NoAnswer("no squeue on this machine") from None
     except subprocess.TimeoutExpired:
@@ -72,7 +81,7 @@ def ask(job_names: Sequence[str], *, timeout_s: float = 20.0) -> dict[tuple[str,
 
 
 def parse(text: str) -> dict[tuple[str, int], Seen]:
-    """squeue's lines. Of several lines for one element (a requeue) a living one counts, else the last."""
+    """Squeue's lines. Of several lines for one element (a requeue) a living one counts, else the last."""
     seen: dict[tuple[str, int], Seen] = {}
     for line in text.splitlines():
         fields = line.split("|", 3)
@@ -81,7 +90,11 @@ def parse(text: str) -> dict[tuple[str, int], Seen]:
         name, indexes, state, reason = (field.strip() for field in fields)
         for index in expand(indexes):
             before = seen.get((name, index))
-            if before is None or state not in KIND_OF_TERMINAL_STATE or before.state in KIND_OF_TERMINAL_STATE:
+            if (
+                before is None
+                or state not in KIND_OF_TERMINAL_STATE
+                or before.state in KIND_OF_TERMINAL_STATE
+            ):
                 seen[name, index] = Seen(state=state, reason=reason)
     return seen
 
@@ -98,7 +111,11 @@ def expand(indexes: str) -> list[int]:
 
 
 def judge(
-    tasks: Sequence[OpenTask], seen: Mapping[tuple[str, int], Seen], *, absent: Mapping[str, float], now: float
+    tasks: Sequence[OpenTask],
+    seen: Mapping[tuple[str, int], Seen],
+    *,
+    absent: Mapping[str, float],
+    now: float,
 ) -> Sighting:
     """What a successful answer says about open tasks.
 
@@ -122,14 +139,22 @@ def judge(
                 if task.run_over:
                     waiting.add(task.key)
             elif not task.run_over:
-                gone.append(Gone(submission=task.submission, task=task.task, run=run, kind=_silent(task, now)))
+                gone.append(
+                    Gone(
+                        submission=task.submission, task=task.task, run=run, kind=_silent(task, now)
+                    )
+                )
         elif element.state in KIND_OF_TERMINAL_STATE:
             if not task.run_over:
-                kind = KIND_OF_TERMINAL_STATE[element.state] if run is not None else Kind.NEVER_STARTED
+                kind = (
+                    KIND_OF_TERMINAL_STATE[element.state] if run is not None else Kind.NEVER_STARTED
+                )
                 gone.append(Gone(submission=task.submission, task=task.task, run=run, kind=kind))
         elif task.run_over:
             waiting.add(task.key)
-    return Sighting(waiting=frozenset(waiting), gone=tuple(gone), absent=still_absent, reachable=True)
+    return Sighting(
+        waiting=frozenset(waiting), gone=tuple(gone), absent=still_absent, reachable=True
+    )
 
 
 def _silent(task: OpenTask, now: float) -> Kind:

@@ -59,7 +59,9 @@ def resolve(settings: Mapping[str, Any]) -> dict[str, Any]:
         elif key in OF_JAX and engine == "pymc":
             problems.append(f"`{key}` is a setting of engine jax; engine pymc does not have it")
     if engine == "pymc" and settings.get("restarts", "auto") not in ("auto", 1):
-        problems.append("`restarts` must be auto or 1 with engine pymc, which starts once, as PyTau does")
+        problems.append(
+            "`restarts` must be auto or 1 with engine pymc, which starts once, as PyTau does"
+        )
     if problems:
         raise UserError("\n".join(problems), help=next(filter(None, hints), None))
     given = {**SETTINGS, **settings}
@@ -110,7 +112,9 @@ def _is(test: Callable[[Any], bool], what: str) -> Callable[[Any], str | None]:
 
 
 _WHOLE = _is(lambda value: _whole(value, 1), "a whole number from 1")
-_AUTO_OR_WHOLE = _is(lambda value: value == "auto" or _whole(value, 1), "auto or a whole number from 1")
+_AUTO_OR_WHOLE = _is(
+    lambda value: value == "auto" or _whole(value, 1), "auto or a whole number from 1"
+)
 _POSITIVE = _is(_positive, "a positive number")
 
 _CHECKS: Mapping[str, Callable[[Any], str | None]] = {

@@ -93,11 +93,13 @@ class _Engine:
         return np.random.Generator(np.random.SFC64(sequence))
 
     def tracks(self, starts: Sequence[Start]) -> list[Track]:
-        """The first `restarts` of the model's starts ("auto": all); where it has fewer, displaced copies of the first."""
+        """The first `restarts` of the model's starts, or all ("auto"); the first one displaced where more are wanted."""
         wanted = self.settings["restarts"]
         if wanted == "auto":
             wanted = len(starts)
-        found = [_track(start.name, self.programs.point(start), start.rho) for start in starts[:wanted]]
+        found = [
+            _track(start.name, self.programs.point(start), start.rho) for start in starts[:wanted]
+        ]
         first = found[0]
         for number in range(1, wanted - len(found) + 1):
             noise = self.random(Purpose.JITTER, number).standard_normal(self.programs.size)
@@ -110,7 +112,9 @@ class _Engine:
         track = run.tracks[run.current]
         self._move(track, run)
         if track.failed and run.phase is not Phase.EXPLORE:
-            raise NonFinite(f"the fit diverged at iteration {track.steps}, from the start {track.name!r}")
+            raise NonFinite(
+                f"the fit diverged at iteration {track.steps}, from the start {track.name!r}"
+            )
         if run.phase is Phase.EXPLORE:
             self._after_exploring(run, track)
         if run.phase is Phase.SETTLE:
@@ -125,7 +129,9 @@ class _Engine:
             run.current += 1
             return
         if all(track.failed for track in run.tracks):
-            raise NonFinite("the fit diverged from every start; are there extreme values in the data?")
+            raise NonFinite(
+                "the fit diverged from every start; are there extreme values in the data?"
+            )
         run.current = int(np.argmin([track.loss for track in run.tracks]))
         run.phase = Phase.SETTLE
 
@@ -199,7 +205,9 @@ class _Engine:
         terms = self._elbo_terms(track.z, noise)
         if not np.isfinite(terms).all():
             bad = int((~np.isfinite(terms)).sum())
-            raise NonFinite(f"the log density is not finite at {bad} of {n_elbo} draws of the result")
+            raise NonFinite(
+                f"the log density is not finite at {bad} of {n_elbo} draws of the result"
+            )
         noise = self.random(Purpose.DRAWS).standard_normal((n_draws, self.programs.size))
         draws = self.programs.draws(track.z[0] + np.logaddexp(0.0, track.z[1]) * noise)
 

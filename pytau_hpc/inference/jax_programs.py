@@ -101,7 +101,11 @@ class Programs:
     """
 
     def __init__(
-        self, name: str, structure: _Structure, executables: _Executables, inputs: dict[str, np.ndarray]
+        self,
+        name: str,
+        structure: _Structure,
+        executables: _Executables,
+        inputs: dict[str, np.ndarray],
     ) -> None:
         self._name = name
         self._structure = structure

@@ -1,9 +1,8 @@
 """From a PyMC model to functions that an engine can call: its log density in JAX, its initial point, its draws.
 
 A model is lowered once per structure, not once per data set: all shapes in its graph are symbolic, so the same graph
-serves any number of trials, neurons, bins and states. JAX needs concrete shapes, and gets them when it traces: the
-graph is interpreted node by node, and whatever depends on shapes alone is computed right there, by PyTensor's own
-Python code, while whatever depends on values goes through PyTensor's JAX dispatch (`_Interpreter`).
+serves any number of trials, neurons, bins and states. JAX needs concrete shapes, and gets them when it traces
+(`jax_interpreter`).
 
 Nothing here compiles C: what PyTensor itself evaluates (the reference density of the guard, initial values, the
 draws' transformations) runs in its Python mode.
@@ -19,17 +18,12 @@ import numpy as np
 import pymc as pm
 import pytensor
 from pymc.initial_point import make_initial_point_expression
-from pytensor.compile.mode import get_mode
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Constant
-from pytensor.graph.fg import FunctionGraph
-from pytensor.graph.traversal import graph_inputs
 from pytensor.graph.replace import clone_replace, vectorize_graph
-from pytensor.link.jax.dispatch import jax_funcify
-from pytensor.link.jax.dispatch.shape import JAXShapeTuple
-from pytensor.tensor.shape import Shape, Shape_i
+from pytensor.graph.traversal import graph_inputs
 
 from pytau_hpc.errors import PytauHpcError
+from pytau_hpc.inference.jax_interpreter import LogDensity, traceable
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -53,7 +47,7 @@ class Lowered:
     names: tuple[str, ...]
     input_names: tuple[str, ...]
     input_dtypes: tuple[str, ...]
-    log_density: Callable[[Sequence[Any]], Callable[[Sequence[Any]], Any]]
+    log_density: Callable[[Sequence[Any]], LogDensity]
     _reference: Callable[..., Any]
     _initial: Callable[..., Any]
     _unconstrain: Callable[..., Any]
@@ -149,7 +143,7 @@ def lower(model: pm.Model) -> Lowered:
         names=tuple(rv.name for rv in model.free_RVs),
         input_names=tuple(variable.name for variable in data),
         input_dtypes=tuple(variable.dtype for variable in data),
-        log_density=_jax_log_density(free, inputs, log_density),
+        log_density=traceable(free, inputs, log_density),
         _reference=_python_function([*free, *inputs], log_density),
         _initial=_python_function(inputs, initial),
         _unconstrain=_python_function([*given, *inputs], unconstrained),
@@ -192,114 +186,3 @@ def _python_function(inputs: Sequence[Any], outputs: Any) -> Callable[..., Any]:
         on_unused_input="ignore",
         allow_input_downcast=True,
     )
-
-
-def _jax_log_density(
-    free: Sequence[Any], inputs: Sequence[Any], log_density: Any
-) -> Callable[[Sequence[Any]], Callable[[Sequence[Any]], Any]]:
-    graph = FunctionGraph([*free, *inputs], [log_density], clone=True)
-    # XLA fuses by itself; unfused, what depends on the data alone stays apart and is computed once (`given`).
-    get_mode("JAX").excluding("fusion").optimizer.rewrite(graph)
-    return _Interpreter(graph, n_free=len(free)).given
-
-
-def _is_known(value: Any) -> bool:
-    # Constants of other kinds (slices, None) are known too; only JAX's own arrays and tracers are not.
-    return isinstance(value, np.ndarray | np.generic | int | float | bool | slice | type(None))
-
-
-class _PythonNode:
-    """PyTensor's Python code for one node, made at its first use."""
-
-    def __init__(self, node: Any) -> None:
-        self._node = node
-        self._thunk: Any = None
-
-    def __call__(self, arguments: Sequence[Any]) -> list[Any]:
-        if self._thunk is None:
-            self._storage = {
-                variable: [None] for variable in (*self._node.inputs, *self._node.outputs)
-            }
-            computed = {variable: [True] for variable in self._storage}
-            self._thunk = self._node.op.make_py_thunk(self._node, self._storage, computed, [])
-        for variable, argument in zip(self._node.inputs, arguments, strict=True):
-            self._storage[variable][0] = argument
-        for variable in self._node.outputs:
-            self._storage[variable][0] = None
-        self._thunk()
-        return [np.array(self._storage[variable][0]) for variable in self._node.outputs]
-
-
-class _JaxNode:
-    """PyTensor's JAX translation of one node, made at its first use."""
-
-    def __init__(self, node: Any) -> None:
-        self._node = node
-        self._function: Callable[..., Any] | None = None
-
-    def __call__(self, arguments: Sequence[Any]) -> Sequence[Any]:
-        if self._function is None:
-            self._function = jax_funcify(self._node.op, node=self._node)
-        # Scalar constants become Python numbers, as in PyTensor's own conversion: some are static (an axis to sort).
-        results = self._function(
-            *(
-                argument.item()
-                if isinstance(variable, Constant) and np.ndim(argument) == 0 and argument is not None
-                else argument
-                for variable, argument in zip(self._node.inputs, arguments, strict=True)
-            )
-        )
-        return results if len(self._node.outputs) > 1 else [results]
-
-
-_Step = tuple[Any, _PythonNode, _JaxNode]
-
-
-class _Interpreter:
-    """Evaluates a rewritten graph under a JAX trace, one node after another.
-
-    A value is *known* while JAX traces if it is a constant, a shape, or computed from known values alone; it is then
-    a numpy array, so that reshapes, ranges and allocations see the concrete numbers they need.
-    """
-
-    def __init__(self, graph: FunctionGraph, n_free: int) -> None:
-        self._free, self._data = graph.inputs[:n_free], graph.inputs[n_free:]
-        self._output = graph.outputs[0]
-        self._of_data: list[_Step] = []
-        self._of_free: list[_Step] = []
-        depends_on_free = set(self._free)
-        for node in graph.toposort():
-            depends = any(variable in depends_on_free for variable in node.inputs)
-            depends_on_free.update(node.outputs if depends else ())
-            step = (node, _PythonNode(node), _JaxNode(node))
-            (self._of_free if depends else self._of_data).append(step)
-
-    def given(self, data: Sequence[Any]) -> Callable[[Sequence[Any]], Any]:
-        """The log density as a function of the free values, with all that depends on the data alone computed now."""
-        of_data = dict(zip(self._data, data, strict=True))
-        self._run(self._of_data, of_data)
-
-        def log_density(free: Sequence[Any]) -> Any:
-            values = {**of_data, **dict(zip(self._free, free, strict=True))}
-            self._run(self._of_free, values)
-            return values[self._output]
-
-        return log_density
-
-    def _run(self, steps: Sequence[_Step], values: dict[Any, Any]) -> None:
-        for node, in_python, in_jax in steps:
-            arguments = [
-                variable.data if isinstance(variable, Constant) else values[variable]
-                for variable in node.inputs
-            ]
-            if isinstance(node.op, Shape):
-                results: Sequence[Any] = [np.asarray(np.shape(arguments[0]), dtype=np.int64)]
-            elif isinstance(node.op, Shape_i):
-                results = [np.asarray(np.shape(arguments[0])[node.op.i], dtype=np.int64)]
-            elif isinstance(node.op, JAXShapeTuple):
-                results = [tuple(arguments)]  # has no Python code of its own
-            elif all(_is_known(argument) for argument in arguments):
-                results = in_python(arguments)
-            else:
-                results = in_jax(arguments)
-            values.update(zip(node.outputs, results, strict=True))

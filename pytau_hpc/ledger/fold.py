@@ -16,7 +16,9 @@ from pytau_hpc.sweep.state import Outcome
 _Key = tuple[str, int, int]
 
 
-def fold(connection: sqlite3.Connection, submission: str, task: int, run: int, events: Iterable[Event]) -> bool:
+def fold(
+    connection: sqlite3.Connection, submission: str, task: int, run: int, events: Iterable[Event]
+) -> bool:
     """Fold new records. True when the last record of the run was among them."""
     key = (submission, task, run)
     ended = False
@@ -27,12 +29,15 @@ def fold(connection: sqlite3.Connection, submission: str, task: int, run: int, e
         ended = ended or event.kind is EventKind.RUN_ENDED
     if seen is not None:
         connection.execute(
-            "UPDATE run SET last_seen_at = ? WHERE submission = ? AND task = ? AND run = ?", (seen, *key)
+            "UPDATE run SET last_seen_at = ? WHERE submission = ? AND task = ? AND run = ?",
+            (seen, *key),
         )
     return ended
 
 
-def _update_attempt(connection: sqlite3.Connection, key: _Key, event: Event, values: dict[str, Any]) -> None:
+def _update_attempt(
+    connection: sqlite3.Connection, key: _Key, event: Event, values: dict[str, Any]
+) -> None:
     names = ", ".join(f"{name} = ?" for name in values)
     connection.execute(
         f"UPDATE attempt SET {names} WHERE submission = ? AND task = ? AND run = ? AND point_id = ?",
@@ -49,14 +54,19 @@ def _run_started(connection: sqlite3.Connection, key: _Key, event: Event) -> Non
         "process_started = excluded.process_started, job_id = excluded.job_id, started_at = excluded.started_at",
         (
             *key,
-            *(p.get(name) for name in ("host", "process_host", "boot_id", "pid", "process_started", "job")),
+            *(
+                p.get(name)
+                for name in ("host", "process_host", "boot_id", "pid", "process_started", "job")
+            ),
             event.wall,
         ),
     )
 
 
 def _point_started(connection: sqlite3.Connection, key: _Key, event: Event) -> None:
-    number = connection.execute("SELECT number FROM submission WHERE uuid = ?", (key[0],)).fetchone()
+    number = connection.execute(
+        "SELECT number FROM submission WHERE uuid = ?", (key[0],)
+    ).fetchone()
     run = connection.execute(
         "SELECT host, job_id FROM run WHERE submission = ? AND task = ? AND run = ?", key
     ).fetchone()
@@ -64,7 +74,15 @@ def _point_started(connection: sqlite3.Connection, key: _Key, event: Event) -> N
     connection.execute(
         "INSERT OR REPLACE INTO attempt (submission, task, run, point_id, seq, number, started_at, host, job_id) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (*key, event.payload["point"], event.seq, 0 if number is None else number[0], event.wall, host, job),
+        (
+            *key,
+            event.payload["point"],
+            event.seq,
+            0 if number is None else number[0],
+            event.wall,
+            host,
+            job,
+        ),
     )
 
 
@@ -81,7 +99,16 @@ def _checkpoint(connection: sqlite3.Connection, key: _Key, event: Event) -> None
 
 
 def _ending(outcome: Outcome) -> Callable[[sqlite3.Connection, _Key, Event], None]:
-    taken = ("kind", "elapsed_s", "cpu_s", "max_rss_bytes", "elbo", "elbo_se", "converged", "iterations_run")
+    taken = (
+        "kind",
+        "elapsed_s",
+        "cpu_s",
+        "max_rss_bytes",
+        "elbo",
+        "elbo_se",
+        "converged",
+        "iterations_run",
+    )
     texts = ("error", "message", "frame", "log", "resumed_from")
 
     def ended(connection: sqlite3.Connection, key: _Key, event: Event) -> None:
@@ -104,7 +131,11 @@ def _skipped(connection: sqlite3.Connection, key: _Key, event: Event) -> None:
         connection,
         key,
         event,
-        {"outcome": Outcome.SKIPPED.value, "ended_at": event.wall, "message": event.payload.get("because")},
+        {
+            "outcome": Outcome.SKIPPED.value,
+            "ended_at": event.wall,
+            "message": event.payload.get("because"),
+        },
     )
 
 

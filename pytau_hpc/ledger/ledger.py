@@ -74,7 +74,9 @@ class Ledger:
 
     @classmethod
     def open_read_only(cls, path: Path) -> Ledger:
-        return cls(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30, isolation_level=None))
+        return cls(
+            sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30, isolation_level=None)
+        )
 
     @classmethod
     def in_memory(cls, copy_of: Path | None = None) -> Ledger:
@@ -84,7 +86,9 @@ class Ledger:
             try:
                 with sqlite3.connect(f"file:{copy_of}?mode=ro&immutable=1", uri=True) as source:
                     source.backup(connection)
-                version = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+                version = connection.execute(
+                    "SELECT value FROM meta WHERE key = 'schema'"
+                ).fetchone()
                 if version is not None and version[0] == SCHEMA_VERSION:
                     return cls(connection)
             except sqlite3.DatabaseError:
@@ -138,7 +142,9 @@ class Ledger:
         self.connection.execute("DROP VIEW IF EXISTS points")
         self.connection.execute("DROP TABLE IF EXISTS axis")
         columns = "".join(f", {_quoted(axis)}" for axis in axes)
-        self.connection.execute(f"CREATE TABLE axis (point_id TEXT PRIMARY KEY{columns}) WITHOUT ROWID")
+        self.connection.execute(
+            f"CREATE TABLE axis (point_id TEXT PRIMARY KEY{columns}) WITHOUT ROWID"
+        )
         varying = [axis for axis in axes if len({str(point.axes[axis]) for point in points}) > 1]
         self._insert_points(points, planned=True, label=lambda point: label_of(point, varying))
         marks = ", ".join("?" * (len(axes) + 1))
@@ -147,7 +153,11 @@ class Ledger:
             ((p.point_id, *(_plain(p.axes[axis]) for axis in axes)) for p in points),
         )
         known = [row[1] for row in self.connection.execute("PRAGMA table_info(point)")]
-        rest = ", ".join(f"p.{column}" for column in known if column not in (*axes, "point_id", "planned", "position"))
+        rest = ", ".join(
+            f"p.{column}"
+            for column in known
+            if column not in (*axes, "point_id", "planned", "position")
+        )
         shown = "".join(f"a.{_quoted(axis)}, " for axis in axes)
         self.connection.execute(
             f"CREATE VIEW points AS SELECT p.point_id, {shown}{rest} FROM point p "
@@ -159,12 +169,20 @@ class Ledger:
         self.dirty.update(point.point_id for point in points)
 
     def _insert_points(
-        self, points: Iterable[Point], *, planned: bool, label: Callable[[Point], str] = lambda point: point.label
+        self,
+        points: Iterable[Point],
+        *,
+        planned: bool,
+        label: Callable[[Point], str] = lambda point: point.label,
     ) -> None:
         self.connection.executemany(
             "INSERT INTO point (point_id, position, planned, label, animal, session, model, n_states, result_path,"
             " result_folder) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (point_id) DO "
-            + ("UPDATE SET position = excluded.position, planned = 1, label = excluded.label" if planned else "NOTHING"),
+            + (
+                "UPDATE SET position = excluded.position, planned = 1, label = excluded.label"
+                if planned
+                else "NOTHING"
+            ),
             (
                 (
                     point.point_id,
@@ -185,8 +203,8 @@ class Ledger:
     def add_submission(self, submission: Submission) -> None:
         tasks = submission.tasks
         self.connection.execute(
-            "INSERT OR IGNORE INTO submission (uuid, number, command, executor, created_at, n_tasks, n_points, grace_s, "
-            "job_prefix, driver) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO submission (uuid, number, command, executor, created_at, n_tasks, n_points, "
+            "grace_s, job_prefix, driver) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 submission.uuid,
                 submission.number,
@@ -241,7 +259,8 @@ class Ledger:
         """A verdict of `collect`: this run, or this task before any run of it started, is gone."""
         if run is None:
             self.connection.execute(
-                "UPDATE task SET gone = coalesce(gone, ?) WHERE submission = ? AND task = ?", (kind, submission, task)
+                "UPDATE task SET gone = coalesce(gone, ?) WHERE submission = ? AND task = ?",
+                (kind, submission, task),
             )
         else:
             self.connection.execute(
@@ -270,13 +289,15 @@ class Ledger:
         """Remember what the file of an adopted result says about the fit."""
         names = ("elbo", "elbo_se", "converged", "iterations_run")
         self.connection.execute(
-            "INSERT OR REPLACE INTO adopted VALUES (?, ?, ?, ?, ?)", (point_id, *(quality.get(name) for name in names))
+            "INSERT OR REPLACE INTO adopted VALUES (?, ?, ?, ?, ?)",
+            (point_id, *(quality.get(name) for name in names)),
         )
 
     def set_cancelled(self, point_ids: Iterable[str], after: int) -> None:
         ids = list(point_ids)
         self.connection.executemany(
-            "UPDATE point SET cancelled_after = max(cancelled_after, ?) WHERE point_id = ?", ((after, i) for i in ids)
+            "UPDATE point SET cancelled_after = max(cancelled_after, ?) WHERE point_id = ?",
+            ((after, i) for i in ids),
         )
         self.dirty.update(ids)
 

@@ -26,7 +26,9 @@ def axes(ledger: Ledger) -> list[str]:
 
 
 def counts(ledger: Ledger) -> list[StateCount]:
-    rows = ledger.connection.execute("SELECT state, kind, count(*) FROM point WHERE planned = 1 GROUP BY state, kind")
+    rows = ledger.connection.execute(
+        "SELECT state, kind, count(*) FROM point WHERE planned = 1 GROUP BY state, kind"
+    )
     return [StateCount(state=state, kind=kind, points=n) for state, kind, n in rows]
 
 
@@ -47,14 +49,19 @@ def counts_by(ledger: Ledger, axis: str) -> list[tuple[Any, str, int]]:
     return [(value, state, n) for value, state, n in rows]
 
 
-def points(ledger: Ledger, where: str | None = None, arguments: Sequence[Any] = ()) -> list[sqlite3.Row]:
+def points(
+    ledger: Ledger, where: str | None = None, arguments: Sequence[Any] = ()
+) -> list[sqlite3.Row]:
     """Rows of the view `points`, in the order of the manifest. `where` is an SQL condition that a person wrote.
 
     Raises
     ------
     UserError : SQLite cannot make sense of the condition; its words are in the message
     """
-    if ledger.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'points'").fetchone() is None:
+    if (
+        ledger.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'points'").fetchone()
+        is None
+    ):
         return []
     sql = "SELECT * FROM points" + (f" WHERE ({where})" if where else "")
     try:

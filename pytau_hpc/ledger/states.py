@@ -12,11 +12,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytau_hpc.ledger.ledger import Ledger
-from pytau_hpc.sweep.state import AttemptFacts, Kind, Outcome, PointState, RunFacts, State, TaskFacts, state_of
+from pytau_hpc.sweep.state import (
+    AttemptFacts,
+    Kind,
+    Outcome,
+    PointState,
+    RunFacts,
+    State,
+    TaskFacts,
+    state_of,
+)
 
 #: Kinds whose attempts are charged to the budget of failures; the others are somebody else's fault.
 FAILURE_KINDS = frozenset(
-    {Kind.OUT_OF_MEMORY, Kind.TIMEOUT, Kind.EXCEPTION, Kind.NON_FINITE, Kind.BAD_INPUT, Kind.NO_SPACE}
+    {
+        Kind.OUT_OF_MEMORY,
+        Kind.TIMEOUT,
+        Kind.EXCEPTION,
+        Kind.NON_FINITE,
+        Kind.BAD_INPUT,
+        Kind.NO_SPACE,
+    }
 )
 
 _TaskKey = tuple[str, int]
@@ -42,9 +58,13 @@ def restate(ledger: Ledger, waiting: frozenset[_TaskKey]) -> None:
     if not ledger.dirty:
         return
     connection = ledger.connection
-    connection.execute("CREATE TEMP TABLE IF NOT EXISTS dirty (point_id TEXT PRIMARY KEY) WITHOUT ROWID")
+    connection.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS dirty (point_id TEXT PRIMARY KEY) WITHOUT ROWID"
+    )
     connection.execute("DELETE FROM dirty")
-    connection.executemany("INSERT INTO dirty VALUES (?)", ((point_id,) for point_id in ledger.dirty))
+    connection.executemany(
+        "INSERT INTO dirty VALUES (?)", ((point_id,) for point_id in ledger.dirty)
+    )
     tasks = _tasks(connection, waiting)
     placed = _placements(connection)
     adopted = {row["point_id"]: row for row in connection.execute("SELECT * FROM adopted")}
@@ -73,7 +93,9 @@ def restate(ledger: Ledger, waiting: frozenset[_TaskKey]) -> None:
     ledger.dirty.clear()
 
 
-def _tasks(connection: sqlite3.Connection, waiting: frozenset[_TaskKey]) -> Mapping[_TaskKey, TaskFacts]:
+def _tasks(
+    connection: sqlite3.Connection, waiting: frozenset[_TaskKey]
+) -> Mapping[_TaskKey, TaskFacts]:
     runs: dict[_TaskKey, list[RunFacts]] = defaultdict(list)
     involved = "SELECT DISTINCT submission, task FROM placement JOIN dirty USING (point_id)"
     for row in connection.execute(
@@ -81,7 +103,9 @@ def _tasks(connection: sqlite3.Connection, waiting: frozenset[_TaskKey]) -> Mapp
     ):
         runs[row["submission"], row["task"]].append(
             RunFacts(
-                number=row["run"], ended=row["ended"] is not None, gone=None if row["gone"] is None else Kind(row["gone"])
+                number=row["run"],
+                ended=row["ended"] is not None,
+                gone=None if row["gone"] is None else Kind(row["gone"]),
             )
         )
     facts = {}
@@ -98,7 +122,9 @@ def _tasks(connection: sqlite3.Connection, waiting: frozenset[_TaskKey]) -> Mapp
 def _placements(connection: sqlite3.Connection) -> Mapping[str, list[_Placed]]:
     """Every submission of every dirty point, oldest first."""
     attempts: dict[tuple[str, str], list[sqlite3.Row]] = defaultdict(list)
-    for row in connection.execute("SELECT attempt.* FROM attempt JOIN dirty USING (point_id) ORDER BY number, run, seq"):
+    for row in connection.execute(
+        "SELECT attempt.* FROM attempt JOIN dirty USING (point_id) ORDER BY number, run, seq"
+    ):
         attempts[row["point_id"], row["submission"]].append(row)
     placed: dict[str, list[_Placed]] = defaultdict(list)
     for point_id, submission, task, number in connection.execute(
@@ -106,7 +132,12 @@ def _placements(connection: sqlite3.Connection) -> Mapping[str, list[_Placed]]:
         "JOIN submission s ON s.uuid = p.submission ORDER BY s.number"
     ):
         placed[point_id].append(
-            _Placed(submission=submission, number=number, task=task, attempts=attempts[point_id, submission])
+            _Placed(
+                submission=submission,
+                number=number,
+                task=task,
+                attempts=attempts[point_id, submission],
+            )
         )
     return placed
 
@@ -164,12 +195,18 @@ def _summary(
     states: Sequence[PointState],
     adopted: sqlite3.Row | None,
 ) -> tuple[object, ...]:
-    attempts = [row for place in history for row in place.attempts if row["outcome"] != Outcome.SKIPPED]
+    attempts = [
+        row for place in history for row in place.attempts if row["outcome"] != Outcome.SKIPPED
+    ]
     failures, interruptions = _charged(history, states)
     shown = _shown(attempts)
     newest = history[-1] if history else None
     from_attempt = {name: None if shown is None else shown[name] for name in _FROM_ATTEMPT}
-    if verdict.state is State.SUCCEEDED and adopted is not None and (shown is None or shown["elbo"] is None):
+    if (
+        verdict.state is State.SUCCEEDED
+        and adopted is not None
+        and (shown is None or shown["elbo"] is None)
+    ):
         from_attempt.update({name: adopted[name] for name in adopted.keys() if name != "point_id"})  # noqa: SIM118
     return (
         verdict.state.value,
@@ -200,7 +237,11 @@ def _charged(history: Sequence[_Placed], states: Sequence[PointState]) -> tuple[
     """
     failures = interruptions = 0
     for place, end in zip(history, states, strict=True):
-        kinds = [Kind(row["kind"]) if row["kind"] else Kind.KILLED for row in place.attempts[:-1] if _ended_badly(row)]
+        kinds = [
+            Kind(row["kind"]) if row["kind"] else Kind.KILLED
+            for row in place.attempts[:-1]
+            if _ended_badly(row)
+        ]
         if end.state in (State.FAILED, State.LOST, State.INTERRUPTED):
             kinds.append(end.kind or Kind.KILLED)
         failures += sum(kind in FAILURE_KINDS for kind in kinds)
@@ -224,7 +265,8 @@ def _copy_task_requests(connection: sqlite3.Connection) -> None:
     """What was asked for, and when, at the newest submission of each dirty point."""
     connection.execute(
         "UPDATE point SET (req_cpus, req_mem_bytes, time_limit_s, submitted_at) = ("
-        "SELECT t.cpus, t.mem_bytes, t.time_limit_s, s.created_at FROM task t JOIN submission s ON s.uuid = t.submission "
+        "SELECT t.cpus, t.mem_bytes, t.time_limit_s, s.created_at "
+        "FROM task t JOIN submission s ON s.uuid = t.submission "
         "WHERE t.submission = point.submission AND t.task = point.task) "
         "WHERE point_id IN (SELECT point_id FROM dirty) AND submission IS NOT NULL"
     )

@@ -35,9 +35,7 @@ KIND = ModelKind(
 )
 
 
-def inputs(
-    data: np.ndarray, n_states: int, options: Mapping[str, Any]
-) -> dict[str, np.ndarray]:
+def inputs(data: np.ndarray, n_states: int, options: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The data, float array of shape (dimension, bin), and the prior means of its states."""
     from pytau_hpc.models.starts import segment_means
 

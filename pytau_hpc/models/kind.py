@@ -83,9 +83,7 @@ class ModelKind:
             return f"{shape[-1]} bins are too few for {n_states or 2} states"
         return None
 
-    def accepts_values(
-        self, *, minimum: float, n_not_finite: int, is_integer: bool
-    ) -> str | None:
+    def accepts_values(self, *, minimum: float, n_not_finite: int, is_integer: bool) -> str | None:
         """Why this model cannot take such values, or None when it can."""
         if n_not_finite:
             return f"{self.name} cannot be fitted to NaN or infinite values ({n_not_finite} found)"
@@ -112,9 +110,11 @@ class ModelKind:
         import numpy as np
 
         array = np.asarray(array)
-        names = self.dims[-array.ndim :] if array.ndim <= len(self.dims) else [
-            f"axis {axis}" for axis in range(array.ndim)
-        ]
+        names = (
+            self.dims[-array.ndim :]
+            if array.ndim <= len(self.dims)
+            else [f"axis {axis}" for axis in range(array.ndim)]
+        )
         problem = self.accepts(array.shape, names)
         if problem is None:
             finite = np.isfinite(array)

@@ -34,9 +34,7 @@ KIND = ModelKind(
 )
 
 
-def inputs(
-    data: np.ndarray, n_states: int, options: Mapping[str, Any]
-) -> dict[str, np.ndarray]:
+def inputs(data: np.ndarray, n_states: int, options: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The data, int array of shape (trial, neuron, bin), and the prior means of its states."""
     from pytau_hpc.models.starts import segment_means
 

@@ -115,7 +115,8 @@ def standard_starts(states: States, n_states: int, rng: np.random.Generator) -> 
     An engine that wants fewer takes the first ones.
     """
     first, *others = [
-        _start_from("segmented", states, edges) for edges in best_segmentations(states, n_states, rng)
+        _start_from("segmented", states, edges)
+        for edges in best_segmentations(states, n_states, rng)
     ]
     return [
         first,
@@ -159,7 +160,9 @@ def best_segmentations(states: States, n_states: int, rng: np.random.Generator) 
     int arrays, shape (trial, changepoint): first bin of states 1, 2, …
     """
     guesses = [even_edges(states.shape, n_states)]
-    guesses += [_random_edges(states.shape, n_states, rng, each=bool(n % 2)) for n in range(GUESSES)]
+    guesses += [
+        _random_edges(states.shape, n_states, rng, each=bool(n % 2)) for n in range(GUESSES)
+    ]
     tried = [_refine(states, edges, FIRST_ROUNDS) for edges in guesses]
     tried.sort(key=lambda result: -result[0])
     refined = [_refine(states, edges, MAX_ROUNDS) for _, edges in tried[:PROMISING]]

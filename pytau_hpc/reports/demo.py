@@ -60,7 +60,9 @@ def conclusion(study: demo.Study) -> str:
 
 def _is_shown(row: Any, session: str) -> bool:
     return bool(
-        row["session"] == session and row["taste"] == _SHOWN_TASTE and row["n_states"] == demo.TRUE_STATES
+        row["session"] == session
+        and row["taste"] == _SHOWN_TASTE
+        and row["n_states"] == demo.TRUE_STATES
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,12 @@ _COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#
 
 
 def raster_with_changepoints(
-    axes: Axes, spikes: np.ndarray, changepoints_ms: np.ndarray, *, window_ms: tuple[int, int], true_ms: np.ndarray
+    axes: Axes,
+    spikes: np.ndarray,
+    changepoints_ms: np.ndarray,
+    *,
+    window_ms: tuple[int, int],
+    true_ms: np.ndarray,
 ) -> None:
     """One row of spikes per trial and neuron; each trial's states as coloured bands.
 
@@ -28,27 +34,54 @@ def raster_with_changepoints(
     n_trials, n_neurons, _ = spikes.shape
     start, end = window_ms
     trials, neurons, times = np.nonzero(spikes[:, :, start:end])
-    axes.scatter(times + start, trials * n_neurons + neurons, s=1.5, c="black", marker=".", linewidths=0, zorder=2)
+    axes.scatter(
+        times + start,
+        trials * n_neurons + neurons,
+        s=1.5,
+        c="black",
+        marker=".",
+        linewidths=0,
+        zorder=2,
+    )
     for trial in range(n_trials):
         edges = [start, *changepoints_ms[trial], end]
         low, high = trial * n_neurons - 0.5, (trial + 1) * n_neurons - 0.5
-        for state, (left, right) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for state, (left, right) in enumerate(itertools.pairwise(edges)):
             colour = _COLOURS[state % len(_COLOURS)]
-            axes.fill_between([left, right], low, high, color=colour, alpha=0.35, linewidth=0, zorder=1)
-        axes.vlines(true_ms[trial], low, high, color="black", linewidth=1.0, linestyles="solid", zorder=3)
-    axes.set(xlim=(start, end), ylim=(n_trials * n_neurons - 0.5, -0.5), xlabel="time in the trial (ms)")
-    axes.set_yticks([(trial + 0.5) * n_neurons for trial in range(0, n_trials, 5)], [*range(1, n_trials + 1, 5)])
+            axes.fill_between(
+                [left, right], low, high, color=colour, alpha=0.35, linewidth=0, zorder=1
+            )
+        axes.vlines(
+            true_ms[trial], low, high, color="black", linewidth=1.0, linestyles="solid", zorder=3
+        )
+    axes.set(
+        xlim=(start, end), ylim=(n_trials * n_neurons - 0.5, -0.5), xlabel="time in the trial (ms)"
+    )
+    axes.set_yticks(
+        [(trial + 0.5) * n_neurons for trial in range(0, n_trials, 5)], [*range(1, n_trials + 1, 5)]
+    )
     axes.set_ylabel(f"trial ({n_neurons} neurons each)")
 
 
-def elbo_by_states(axes: Axes, elbo: Mapping[Any, Mapping[int, float]], *, true_states: int) -> None:
+def elbo_by_states(
+    axes: Axes, elbo: Mapping[Any, Mapping[int, float]], *, true_states: int
+) -> None:
     """One line per data set: ELBO below its best, in nats."""
     for values in elbo.values():
         numbers = sorted(values)
         best = max(values.values())
-        axes.plot(numbers, [values[n] - best for n in numbers], color=_COLOURS[0], alpha=0.6, marker="o", markersize=4)
+        axes.plot(
+            numbers,
+            [values[n] - best for n in numbers],
+            color=_COLOURS[0],
+            alpha=0.6,
+            marker="o",
+            markersize=4,
+        )
     axes.axvline(true_states, color="black", linestyle=":", linewidth=1, zorder=0)
-    axes.annotate("true", (true_states, 0), xytext=(4, -4), textcoords="offset points", va="top", fontsize=8)
+    axes.annotate(
+        "true", (true_states, 0), xytext=(4, -4), textcoords="offset points", va="top", fontsize=8
+    )
     axes.set(xlabel="number of states", ylabel="ELBO below the best (nats)")
     axes.set_xticks(sorted({n for values in elbo.values() for n in values}))
 

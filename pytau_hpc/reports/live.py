@@ -31,7 +31,8 @@ from pytau_hpc.reports.format import (
     percent,
     roughly,
 )
-from pytau_hpc.reports.status import Running, Status, as_json, as_lines, one_line, status_of
+from pytau_hpc.reports.status import Running, Status, as_json, status_of
+from pytau_hpc.reports.status_text import as_lines, one_line
 from pytau_hpc.submit import Prepared
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import State

@@ -14,9 +14,12 @@ from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import State
 from pytau_hpc.sweep.submission import Submission
 
+
 def at_most(submission: Submission) -> str:
     """The most that a submission can cost."""
-    hours = sum(len(a.tasks) * a.resources.cpus * a.resources.time_min / 60 for a in submission.arrays)
+    hours = sum(
+        len(a.tasks) * a.resources.cpus * a.resources.time_min / 60 for a in submission.arrays
+    )
     return f"at most {hours:.0f} CPU-hours"
 
 
@@ -31,7 +34,9 @@ def announcement(prepared: Prepared, command: Command) -> list[str]:
     if submission.executor == "slurm":
         account = (submission.profile.get("slurm") or {}).get("account")
         where = f", {plural(len(submission.arrays), 'array')}: {at_most(submission)}"
-        lines.append(f"Submitting {what}{where}" + (f" on account {account}" if account else "") + ".")
+        lines.append(
+            f"Submitting {what}{where}" + (f" on account {account}" if account else "") + "."
+        )
     else:
         lines.append(f"Running {what} on this computer.")
     return lines
@@ -44,12 +49,19 @@ def _cause_table(choices: Sequence[Choice], command: Command) -> list[str]:
         return []
     order = list(State)
     rows = []
-    for (state, kind, send, why), n in sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0][3])):
+    for (state, kind, send, why), n in sorted(
+        groups.items(), key=lambda item: (order.index(item[0][0]), item[0][3])
+    ):
         cause = state.value if kind is None else f"{state.value} ({kind.value})"
-        grown = _growth([c for c in choices if (c.state, c.kind, c.send, c.why) == (state, kind, send, why)])
+        grown = _growth(
+            [c for c in choices if (c.state, c.kind, c.send, c.why) == (state, kind, send, why)]
+        )
         rows.append((f"{MARKS[state]} {cause}", n, f"{why}{grown}"))
     width = max((len(cause) for cause, _, _ in rows), default=5)
-    return [f"{'cause':<{width}}  points  action", *(f"{c:<{width}}  {n:>6}  {why}" for c, n, why in rows)]
+    return [
+        f"{'cause':<{width}}  points  action",
+        *(f"{c:<{width}}  {n:>6}  {why}" for c, n, why in rows),
+    ]
 
 
 def _growth(choices: Sequence[Choice]) -> str:
@@ -98,7 +110,9 @@ def sbatch_lines(sweep: SweepDir, submission: Submission, array: int) -> list[st
 def dry_run_json(sweep: SweepDir, prepared: Prepared) -> str:
     import json
 
-    return json.dumps({"schema": "pytau-hpc/dry-run/1", "sweep": sweep.name, **_prepared_json(prepared)})
+    return json.dumps(
+        {"schema": "pytau-hpc/dry-run/1", "sweep": sweep.name, **_prepared_json(prepared)}
+    )
 
 
 def _prepared_json(prepared: Prepared) -> dict[str, Any]:
@@ -107,7 +121,10 @@ def _prepared_json(prepared: Prepared) -> dict[str, Any]:
         "submission": None if submission is None else submission.uuid,
         "executor": None if submission is None else submission.executor,
         "tasks": 0 if submission is None else len(submission.tasks),
-        "sent": [{"point_id": c.point_id, "because": c.why, **c.resources.to_json()} for c in prepared.choices.sent],
+        "sent": [
+            {"point_id": c.point_id, "because": c.why, **c.resources.to_json()}
+            for c in prepared.choices.sent
+        ],
         "left": [
             {"point_id": c.point_id, "state": c.state.value, "because": c.why, "final": c.final}
             for c in prepared.choices.left
@@ -155,7 +172,9 @@ def next_steps(sweep: SweepDir, done: Done, counts: Sequence[StateCount]) -> lis
     """What to type next."""
     total = _totals(counts)
     steps = []
-    again = total[State.INTERRUPTED] + total[State.FAILED] + total[State.LOST] + total[State.PLANNED]
+    again = (
+        total[State.INTERRUPTED] + total[State.FAILED] + total[State.LOST] + total[State.PLANNED]
+    )
     if done.sent is not None and done.sent.job_ids:
         steps.append(f"pytau-hpc status {sweep.name} --watch")
     if total[State.FAILED]:
@@ -168,7 +187,7 @@ def next_steps(sweep: SweepDir, done: Done, counts: Sequence[StateCount]) -> lis
 
 
 def _totals(counts: Sequence[StateCount]) -> dict[State, int]:
-    total = {state: 0 for state in State}
+    total = dict.fromkeys(State, 0)
     for count in counts:
         total[State(count.state)] += count.points
     return total
@@ -184,4 +203,3 @@ def outcome_json(sweep: SweepDir, done: Done, counts: Sequence[StateCount]) -> d
         "stopped": done.sent is not None and done.sent.stopped,
         "counts": {state.value: n for state, n in _totals(counts).items()},
     }
-

@@ -65,11 +65,17 @@ class Journal:
 
     @classmethod
     def create(cls, path: Path, clock: Callable[[], float] = time.time) -> Journal:
-        return cls(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666), path, clock)
+        return cls(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666), path, clock
+        )
 
     def append(self, kind: EventKind, /, *, sync: bool = False, **payload: Any) -> None:
         """Write one record; with `sync`, return only when it is on disk."""
-        line = encode(Event(seq=self._seq, kind=kind, wall=self._clock(), mono=time.monotonic(), payload=payload))
+        line = encode(
+            Event(
+                seq=self._seq, kind=kind, wall=self._clock(), mono=time.monotonic(), payload=payload
+            )
+        )
         data = (b"\n" if self._mid_line else b"") + line
         self._seq += 1
         written = os.write(self._descriptor, data)
@@ -104,7 +110,9 @@ def encode(event: Event) -> bytes:
         if len(body) + 20 <= MAX_RECORD_BYTES:
             break
     else:
-        raise ValueError(f"a {event.kind} record of {len(body)} bytes does not fit into {MAX_RECORD_BYTES}")
+        raise ValueError(
+            f"a {event.kind} record of {len(body)} bytes does not fit into {MAX_RECORD_BYTES}"
+        )
     return body[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(body[:-1])
 
 

@@ -106,7 +106,10 @@ class Point:
                 "source": DataSource(**row["source"]),
                 "selection": Selection(**row["selection"]),
                 "preprocessing": Preprocessing(
-                    **{**row["preprocessing"], "window_ms": None if window is None else tuple(window)}
+                    **{
+                        **row["preprocessing"],
+                        "window_ms": None if window is None else tuple(window),
+                    }
                 ),
                 "shape": tuple(row["shape"]),
             }
@@ -146,9 +149,14 @@ def point_id_of(
     what = {
         "format": 1,
         "data": data_digest,
-        "selection": dataclasses.asdict(selection),
-        "preprocessing": dataclasses.asdict(preprocessing),
-        "model": {"name": model, "version": model_version, "options": dict(model_options), "n_states": n_states},
+        "selection": vars(selection),
+        "preprocessing": vars(preprocessing),
+        "model": {
+            "name": model,
+            "version": model_version,
+            "options": dict(model_options),
+            "n_states": n_states,
+        },
         "inference": {"method": method, "settings": dict(settings)},
         "repeat": repeat,
     }

@@ -30,7 +30,9 @@ class ProcessIdentity:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ProcessIdentity:
-        return cls(host=value["host"], boot_id=value["boot_id"], pid=value["pid"], started=value["started"])
+        return cls(
+            host=value["host"], boot_id=value["boot_id"], pid=value["pid"], started=value["started"]
+        )
 
 
 def boot_id() -> str:

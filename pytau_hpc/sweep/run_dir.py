@@ -113,11 +113,14 @@ def find_sweep(name: str | None, start: Path | None = None) -> SweepDir:
     if name is not None:
         raise NotASweep(
             f"no sweep `{name}`; looked for sweeps/{name} in {here} and the folders above it",
-            help=did_you_mean(name, names) or (f"there is {', '.join(names[:5])}" if names else _how_to_plan()),
+            help=did_you_mean(name, names)
+            or (f"there is {', '.join(names[:5])}" if names else _how_to_plan()),
         )
     if names:
         raise NotASweep(f"which sweep? here are {', '.join(names)}", help="name one of them")
-    raise NotASweep(f"no sweep here; looked for sweeps/ in {here} and the folders above it", help=_how_to_plan())
+    raise NotASweep(
+        f"no sweep here; looked for sweeps/ in {here} and the folders above it", help=_how_to_plan()
+    )
 
 
 def _how_to_plan() -> str:
@@ -125,7 +128,9 @@ def _how_to_plan() -> str:
 
 
 def is_sweep(folder: Path) -> bool:
-    return folder.parent.name == "sweeps" and ((folder / "revisions").is_dir() or (folder / "manifest.yaml").is_file())
+    return folder.parent.name == "sweeps" and (
+        (folder / "revisions").is_dir() or (folder / "manifest.yaml").is_file()
+    )
 
 
 def _sweeps_near(here: Path) -> list[Path]:

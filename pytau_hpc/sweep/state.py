@@ -17,7 +17,9 @@ class State(StrEnum):
     SUCCEEDED = "succeeded"  #: a valid result exists; nothing can undo this
     RUNNING = "running"  #: an attempt has started, and nothing says that its run is gone
     QUEUED = "queued"  #: submitted; its task has not come to it yet
-    PLANNED = "planned"  #: never submitted, or given back untouched by a task that ended in good order
+    PLANNED = (
+        "planned"  #: never submitted, or given back untouched by a task that ended in good order
+    )
     INTERRUPTED = "interrupted"  #: stopped in good order, with a checkpoint
     FAILED = "failed"  #: the last attempt ended with an error
     LOST = "lost"  #: the last attempt, or its whole task, vanished without a word
@@ -53,7 +55,9 @@ class Outcome(StrEnum):
     SUCCEEDED = "succeeded"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
-    SKIPPED = "skipped"  #: not needed: a result was there, or a newer run or submission has the point
+    SKIPPED = (
+        "skipped"  #: not needed: a result was there, or a newer run or submission has the point
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

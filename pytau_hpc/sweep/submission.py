@@ -32,7 +32,8 @@ class Task:
 @dataclass(frozen=True, kw_only=True)
 class Array:
     """Tasks that are sent together because they ask for the same. Element `i` of the scheduler's array, counted from
-    0, is task `first + i`."""
+    0, is task `first + i`.
+    """
 
     number: int
     first: int
@@ -115,12 +116,16 @@ class Submission:
                 f"submission {body.get('uuid')} has format {body['format']}; this version reads {FORMAT}"
             )
         points = [Point.from_json(row) for row in unpack(body["points"])]
-        because = dict(zip((point.point_id for point in points), _unpack_column(body["because"]), strict=True))
+        because = dict(
+            zip((point.point_id for point in points), _unpack_column(body["because"]), strict=True)
+        )
         arrays, start = [], 0
         for array in body["arrays"]:
             tasks = []
             for index, size in enumerate(array["points_per_task"]):
-                tasks.append(Task(number=array["first"] + index, points=tuple(points[start : start + size])))
+                tasks.append(
+                    Task(number=array["first"] + index, points=tuple(points[start : start + size]))
+                )
                 start += size
             arrays.append(
                 Array(
@@ -130,7 +135,17 @@ class Submission:
                     resources=Resources(**array["resources"]),
                 )
             )
-        plain = ("uuid", "number", "sweep", "command", "created_at", "executor", "profile", "checkpoint_s", "grace_s")
+        plain = (
+            "uuid",
+            "number",
+            "sweep",
+            "command",
+            "created_at",
+            "executor",
+            "profile",
+            "checkpoint_s",
+            "grace_s",
+        )
         return cls(
             **{key: body[key] for key in plain},
             driver=ProcessIdentity.from_json(body["driver"]),
@@ -150,7 +165,10 @@ class Submission:
 def pack(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Rows with the same keys → columns, packed."""
     keys = list(rows[0]) if rows else []
-    return {"n": len(rows), "columns": {key: _pack_column([row[key] for row in rows]) for key in keys}}
+    return {
+        "n": len(rows),
+        "columns": {key: _pack_column([row[key] for row in rows]) for key in keys},
+    }
 
 
 def unpack(packed: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -19,7 +19,11 @@ def arrays(path):
     found = {}
     with h5py.File(path, "r") as file:
         file.visititems(
-            lambda name, item: found.update({name: np.asarray(item).tobytes()}) if isinstance(item, h5py.Dataset) else None
+            lambda name, item: (
+                found.update({name: np.asarray(item).tobytes()})
+                if isinstance(item, h5py.Dataset)
+                else None
+            )
         )
     return found
 
@@ -88,7 +92,10 @@ def test_the_ledger_is_rebuilt_row_for_row(toy):
     kill_everything(str(sweep.study))
     driver.wait()
     sweep.run("resume", "-j", "2")
-    tables = [f"SELECT * FROM {t}" for t in ("point", "attempt", "run", "task", "placement", "axis", "adopted")]
+    tables = [
+        f"SELECT * FROM {t}"
+        for t in ("point", "attempt", "run", "task", "placement", "axis", "adopted")
+    ]
     before = [sweep.rows(sql) for sql in tables]
 
     (sweep.path / "ledger.db").unlink()
@@ -136,7 +143,9 @@ def test_a_fit_that_fails_costs_one_point_and_says_why(toy, how, kind, final):
 
     assert sweep.counts() == {"succeeded": 4, "failed": 4}
     assert sweep.rows("SELECT DISTINCT kind FROM point WHERE state = 'failed'") == [(kind,)]
-    assert all(message for (message,) in sweep.rows("SELECT message FROM point WHERE state = 'failed'"))
+    assert all(
+        message for (message,) in sweep.rows("SELECT message FROM point WHERE state = 'failed'")
+    )
     if how == "exception":
         [log] = {log for (log,) in sweep.rows("SELECT log FROM point WHERE state = 'failed'")}
         assert "RuntimeError: the toy was told to fail" in (sweep.study / log).read_text()
@@ -177,7 +186,12 @@ def test_another_sweep_finds_the_results_that_are_there(toy):
     """The same fit has the same id in any sweep."""
     first = toy()
     first.run("submit", "-j", "2")
-    spec = (first.study / "toy.yaml").read_text().replace("name: toy", "name: again").replace("[2, 3]", "[2, 3, 4]")
+    spec = (
+        (first.study / "toy.yaml")
+        .read_text()
+        .replace("name: toy", "name: again")
+        .replace("[2, 3]", "[2, 3, 4]")
+    )
     (first.study / "again.yaml").write_text(spec)
 
     plan = first.run("plan", "again.yaml")

@@ -50,7 +50,9 @@ def test_a_pending_task_is_neither_gone_nor_over():
 
 def test_a_requeued_task_waits():
     """Its run ended in good order, and SLURM holds the task again."""
-    sighting = judged(a_task(run=1, run_over=True, run_ended="preempted"), f"{NAME}|3|PENDING|BeginTime\n")
+    sighting = judged(
+        a_task(run=1, run_over=True, run_ended="preempted"), f"{NAME}|3|PENDING|BeginTime\n"
+    )
 
     assert sighting.waiting == {("0123456789ab", 3)}
 
@@ -84,7 +86,8 @@ def test_absence_counts_only_after_the_grace_period():
     later = judged(a_task(run=1), "", absent=first.absent, now=1059.0)
     last = judged(a_task(run=1), "", absent=later.absent, now=1061.0)
 
-    assert not first.gone and not later.gone
+    assert not first.gone
+    assert not later.gone
     assert [gone.kind for gone in last.gone] == [Kind.KILLED]
 
 

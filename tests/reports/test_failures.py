@@ -35,7 +35,9 @@ def sweep(study) -> BuiltSweep:
         for point in made.points[:6]:
             run.fails(point, Kind.OUT_OF_MEMORY, max_rss_bytes=int(2.98 * 2**30))
         for point in made.points[6:8]:
-            run.fails(point, message="dig_in_2 has 4 trials", log="sweeps/gc_states/logs/1/0.r1.log")
+            run.fails(
+                point, message="dig_in_2 has 4 trials", log="sweeps/gc_states/logs/1/0.r1.log"
+            )
         run.fails(made.points[8], error="KeyError", message="'tau'", frame="model.py:7 build")
         run.is_interrupted(made.points[9])
     made.run(submission, 1, process=a_gone_process()).starts(made.points[11])
@@ -101,9 +103,7 @@ def test_piped_every_point_has_its_line(sweep):
     text = shown(sweep, width=None)
 
     assert " more: " not in text
-    assert all(
-        point.point_id[:8] in text for i, point in enumerate(sweep.points) if i != 10
-    )
+    assert all(point.point_id[:8] in text for i, point in enumerate(sweep.points) if i != 10)
 
 
 def test_the_headline_counts_states(sweep):

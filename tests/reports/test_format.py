@@ -29,7 +29,14 @@ def test_a_duration_reads_like_one_of_slurm(seconds, text):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(2, "5 s"), (62, "60 s"), (3000, "50 min"), (9900, "2 h 45 min"), (14399, "4 h"), (400000, "5 days")],
+    [
+        (2, "5 s"),
+        (62, "60 s"),
+        (3000, "50 min"),
+        (9900, "2 h 45 min"),
+        (14399, "4 h"),
+        (400000, "5 days"),
+    ],
 )
 def test_an_estimate_has_no_more_digits_than_it_deserves(seconds, text):
     """Nobody knows the seconds of an hour to come."""
@@ -38,7 +45,13 @@ def test_an_estimate_has_no_more_digits_than_it_deserves(seconds, text):
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(None, "-"), (2**28, "256 MiB"), (2**30, "1.00 GiB"), (3.6 * 2**30, "3.60 GiB"), (12 * 2**30, "12.0 GiB")],
+    [
+        (None, "-"),
+        (2**28, "256 MiB"),
+        (2**30, "1.00 GiB"),
+        (3.6 * 2**30, "3.60 GiB"),
+        (12 * 2**30, "12.0 GiB"),
+    ],
 )
 def test_memory_is_shown_in_binary_units(size, text):
     """GiB is what SLURM means by G."""
@@ -46,7 +59,8 @@ def test_memory_is_shown_in_binary_units(size, text):
 
 
 @pytest.mark.parametrize(
-    ("fraction", "text"), [(0, "0 %"), (0.0001, "1 %"), (0.614, "61 %"), (0.9999, "99 %"), (1, "100 %")]
+    ("fraction", "text"),
+    [(0, "0 %"), (0.0001, "1 %"), (0.614, "61 %"), (0.9999, "99 %"), (1, "100 %")],
 )
 def test_percent_says_all_and_nothing_only_when_it_is_so(fraction, text):
     """99,999 of 100,000 are not 100 %."""

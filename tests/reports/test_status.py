@@ -9,7 +9,8 @@ import pytest
 from pytau_hpc.collect import collect
 from pytau_hpc.errors import UserError
 from pytau_hpc.ledger.summary import Which
-from pytau_hpc.reports.status import Status, as_json, as_text, exit_code, next_lines, one_line, status_of
+from pytau_hpc.reports.status import Status, as_json, exit_code, status_of
+from pytau_hpc.reports.status_text import as_text, next_lines, one_line
 from pytau_hpc.sweep.resources import Resources
 from pytau_hpc.sweep.state import Kind, State
 from tests.builders import NOON, BuiltSweep, a_far_process, a_gone_process, a_sweep, some_points
@@ -173,7 +174,8 @@ def test_a_condition_restricts_everything_that_is_counted(busy):
 
 
 @pytest.mark.parametrize(
-    "where", ["n_state = 4", "1; DROP TABLE point", "n_states = ", "state = 'failed'; DELETE FROM point"]
+    "where",
+    ["n_state = 4", "1; DROP TABLE point", "n_states = ", "state = 'failed'; DELETE FROM point"],
 )
 def test_a_condition_that_is_none_is_the_users_mistake(busy, where):
     """SQLite's words, the columns there are, and nothing is changed."""

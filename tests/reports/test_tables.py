@@ -76,9 +76,9 @@ def test_a_selection_of_states_takes_only_those(sweep):
     failed = rows(sweep, states=summary.UNSUCCESSFUL)
 
     assert [row["point_id"] for row in failed] == [point.point_id for point in sweep.points[4:6]]
-    assert [row["kind"] for row in rows(sweep, states=summary.UNSUCCESSFUL, where="n_states = 2")] == [
-        "out_of_memory"
-    ]
+    assert [
+        row["kind"] for row in rows(sweep, states=summary.UNSUCCESSFUL, where="n_states = 2")
+    ] == ["out_of_memory"]
 
 
 def test_counts_by_an_axis_keep_the_order_of_the_manifest(study):

@@ -21,7 +21,9 @@ def shim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Put a script before the real sbatch on the PATH; ``$REAL`` is the real one, ``$PPID`` the sender."""
 
     def put(script: str) -> None:
-        real = subprocess.run(["which", "sbatch"], capture_output=True, text=True, check=True).stdout.strip()
+        real = subprocess.run(
+            ["which", "sbatch"], capture_output=True, text=True, check=True
+        ).stdout.strip()
         folder = tmp_path / "shim"
         folder.mkdir()
         path = folder / "sbatch"
@@ -110,7 +112,9 @@ def test_what_slurm_refuses_is_said_in_its_words_and_leaves_nothing_behind(clust
     """A partition that does not exist: exit code 1, SLURM's text, and the points are planned as before."""
     sweep = toy(profile="slurm")
     (sweep.study / "jobs").mkdir()
-    (sweep.study / "jobs" / "wrong.yaml").write_text("executor: slurm\nslurm: {partition: nowhere}\n")
+    (sweep.study / "jobs" / "wrong.yaml").write_text(
+        "executor: slurm\nslurm: {partition: nowhere}\n"
+    )
 
     refused = sweep.run("submit", "--yes", "--profile", "wrong", ok=(1,))
 
@@ -121,9 +125,13 @@ def test_what_slurm_refuses_is_said_in_its_words_and_leaves_nothing_behind(clust
     assert sweep.counts() == {"planned": 8}
 
 
-def test_a_fit_that_is_cancelled_in_its_middle_goes_on_from_its_checkpoint(cluster, toy, eventually):
+def test_a_fit_that_is_cancelled_in_its_middle_goes_on_from_its_checkpoint(
+    cluster, toy, eventually
+):
     """SIGTERM reaches the worker through srun; it checkpoints, says so, and leaves in time."""
-    sweep = toy(sessions=1, iterations=60, sleep_s=0.1, checkpoint_s=1, profile="slurm", points_per_task=4)
+    sweep = toy(
+        sessions=1, iterations=60, sleep_s=0.1, checkpoint_s=1, profile="slurm", points_per_task=4
+    )
     sweep.run("submit", "--yes")
     eventually(lambda: list((sweep.path / "checkpoints").rglob("*.npz")), "a checkpoint")
 
@@ -135,7 +143,10 @@ def test_a_fit_that_is_cancelled_in_its_middle_goes_on_from_its_checkpoint(clust
 
     everything_succeeded_once(sweep, 4)
     [(kind, reached)] = sweep.rows("SELECT kind, done FROM attempt WHERE outcome = 'interrupted'")
-    [resumed_from] = {row[0] for row in sweep.rows("SELECT resumed_from FROM attempt WHERE resumed_from IS NOT NULL")}
+    [resumed_from] = {
+        row[0]
+        for row in sweep.rows("SELECT resumed_from FROM attempt WHERE resumed_from IS NOT NULL")
+    }
     assert kind == "killed"
     assert resumed_from == reached > 0
 
@@ -145,12 +156,18 @@ def test_a_dead_node_costs_a_task_and_no_point(cluster, toy, eventually):
     sweep = toy(repeat=2, iterations=10, sleep_s=0.2, profile="slurm", points_per_task=4)
     sweep.run("submit", "--yes")
     eventually(lambda: sweep.successes(), "a first result")
-    node = json.loads(next((sweep.path / "journal").rglob("*.jsonl")).read_text().splitlines()[0])["host"]
+    node = json.loads(next((sweep.path / "journal").rglob("*.jsonl")).read_text().splitlines()[0])[
+        "host"
+    ]
 
     cluster.kill_node(node)
 
     eventually(
-        lambda: not cluster.job_ids() or [cluster.start_now(job) for job in cluster.job_ids() if _pending(job)] or False,
+        lambda: (
+            not cluster.job_ids()
+            or [cluster.start_now(job) for job in cluster.job_ids() if _pending(job)]
+            or False
+        ),
         "an empty queue",
     )
     eventually(lambda: finished(sweep), "the end of the sweep")
@@ -160,5 +177,7 @@ def test_a_dead_node_costs_a_task_and_no_point(cluster, toy, eventually):
 
 
 def _pending(job: str) -> bool:
-    shown = subprocess.run(["squeue", "--noheader", f"--jobs={job}", "--format=%T"], capture_output=True, text=True)
+    shown = subprocess.run(
+        ["squeue", "--noheader", f"--jobs={job}", "--format=%T"], capture_output=True, text=True
+    )
     return shown.stdout.strip() == "PENDING"

@@ -105,4 +105,5 @@ def test_a_long_message_is_cut_so_that_the_record_fits(tmp_path):
     data = path.read_bytes()
     assert len(data) <= MAX_RECORD_BYTES
     event = decode(data.rstrip(b"\n"))
-    assert event is not None and event.payload["message"].endswith("…")
+    assert event is not None
+    assert event.payload["message"].endswith("…")

@@ -6,7 +6,16 @@ import itertools
 
 import pytest
 
-from pytau_hpc.sweep.state import AttemptFacts, Kind, Outcome, PointState, RunFacts, State, TaskFacts, state_of
+from pytau_hpc.sweep.state import (
+    AttemptFacts,
+    Kind,
+    Outcome,
+    PointState,
+    RunFacts,
+    State,
+    TaskFacts,
+    state_of,
+)
 
 OPEN = AttemptFacts(run=1)
 FAILED = AttemptFacts(run=1, outcome=Outcome.FAILED, kind=Kind.EXCEPTION)
@@ -59,7 +68,10 @@ def test_every_history_has_its_state(told, expected):
             "attempts": [OPEN],
         },
         "failed": {"task": TaskFacts(runs=[ENDED_RUN]), "attempts": [FAILED]},
-        "failed, and the task runs on": {"task": TaskFacts(runs=[RUNNING_RUN]), "attempts": [FAILED]},
+        "failed, and the task runs on": {
+            "task": TaskFacts(runs=[RUNNING_RUN]),
+            "attempts": [FAILED],
+        },
         "stopped in good order": {"task": TaskFacts(runs=[ENDED_RUN]), "attempts": [STOPPED]},
         "stopped, and SLURM holds the task": {
             "task": TaskFacts(runs=[ENDED_RUN], waiting=True),
@@ -69,7 +81,10 @@ def test_every_history_has_its_state(told, expected):
             "task": TaskFacts(runs=[ENDED_RUN, SECOND_RUN]),
             "attempts": [STOPPED],
         },
-        "succeeded, but the result was removed": {"task": TaskFacts(runs=[ENDED_RUN]), "attempts": [DONE]},
+        "succeeded, but the result was removed": {
+            "task": TaskFacts(runs=[ENDED_RUN]),
+            "attempts": [DONE],
+        },
     }
     assert state_of(**histories[told]) == PointState(state=expected[0], kind=expected[1])
 
