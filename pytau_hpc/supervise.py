@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pytau_hpc import warm_cache
 from pytau_hpc.deaths import Death, OomCounter, classify
 from pytau_hpc.fit_process import FitProcess
 from pytau_hpc.run import Run, Stop
@@ -42,6 +43,8 @@ class FitProcesses:
         if self._process is not None:
             self._process.close()
         if self._scratch is not None:
+            if exception[0] is None and not self._run.stop.asked:
+                warm_cache.pack(self._scratch, self._cache)
             remove_scratch(self._scratch)
 
     def fit(self, point: Point) -> Mapping[str, Any]:
@@ -74,6 +77,11 @@ class FitProcesses:
                 process.close()
                 return last_words[0] if last_words else self._death(status, report, counter)
 
+    @property
+    def _cache(self) -> Path:
+        fits = [(point.model, str(point.settings.get("engine"))) for point in self._run.task.points]
+        return warm_cache.cache_file(self._run.sweep.caches, fits)
+
     def _start(self) -> FitProcess:
         from pytau_hpc.inference.environment import fit_environment
 
@@ -82,6 +90,7 @@ class FitProcesses:
             scratch = run.submission.profile.get("scratch")
             base = scratch_base(os.environ, scratch if isinstance(scratch, str) else None)
             self._scratch = make_scratch(base, run.prefix)
+            warm_cache.unpack(self._cache, self._scratch)
         environment = {**os.environ, **fit_environment(run.array.resources.cpus, self._scratch)}
         # Missing byte code costs seconds per process, and the packages lie on a shared file system.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -39,10 +39,11 @@ class Toy:
 
     study: Path
     environment: dict[str, str]
+    name: str = "toy"
 
     @property
     def path(self) -> Path:
-        return self.study / "sweeps" / "toy"
+        return self.study / "sweeps" / self.name
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "pytau_hpc", *words]

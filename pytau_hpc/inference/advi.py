@@ -49,7 +49,7 @@ def resolve(settings: Mapping[str, Any]) -> dict[str, Any]:
             hint = did_you_mean(key, SETTINGS)
             problems.append(f"advi has no setting `{key}`" + (f"; {hint}" if hint else ""))
     engine = settings.get("engine", "jax")
-    if engine not in ENGINES:
+    if not isinstance(engine, str) or engine not in ENGINES:
         hints.append(did_you_mean(str(engine), ENGINES))
         problems.append(f"`engine` must be one of {', '.join(ENGINES)}, got {engine!r}")
     for key, value in settings.items():

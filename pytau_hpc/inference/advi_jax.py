@@ -115,11 +115,12 @@ class _Engine:
             raise NonFinite(
                 f"the fit diverged at iteration {track.steps}, from the start {track.name!r}"
             )
+        # One chunk can end more than one phase.
         if run.phase is Phase.EXPLORE:
             self._after_exploring(run, track)
         if run.phase is Phase.SETTLE:
-            self._after_settling(run, track)
-        elif run.phase is Phase.ANNEAL and track.steps >= self._end(run):
+            self._after_settling(run, run.tracks[run.current])
+        if run.phase is Phase.ANNEAL and run.tracks[run.current].steps >= self._end(run):
             run.phase = Phase.DONE
 
     def _after_exploring(self, run: Run, track: Track) -> None:
@@ -179,10 +180,11 @@ class _Engine:
 
     def _elbo_terms(self, z: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Log p - log q of each draw. Where q is near p the two noises cancel, and the mean is precise."""
-        scale = np.logaddexp(0.0, z[1])
-        log_q = -0.5 * (noise**2).sum(axis=1) - np.log(scale).sum()
-        log_q -= 0.5 * z[0].size * np.log(2 * np.pi)
-        return self.programs.log_densities(z[0] + scale * noise) - log_q
+        with np.errstate(all="ignore"):  # what is not finite is for the caller to judge
+            scale = np.logaddexp(0.0, z[1])
+            log_q = -0.5 * (noise**2).sum(axis=1) - np.log(scale).sum()
+            log_q -= 0.5 * z[0].size * np.log(2 * np.pi)
+            return self.programs.log_densities(z[0] + scale * noise) - log_q
 
     def expected(self, run: Run) -> int:
         """How many steps all starts together will have taken at the end, as far as one can tell now."""

@@ -112,7 +112,7 @@ class Programs:
         self._executables = executables
         self._inputs = inputs
         lowered = structure.lowered
-        self._data = tuple(jnp.asarray(inputs[key]) for key in lowered.input_names)
+        self._data = tuple(jax.device_put(inputs[key]) for key in lowered.input_names)
         self._layout = _Layout.of(lowered, inputs)
 
     @property
@@ -162,12 +162,13 @@ class Programs:
 
     def guard(self, points: Sequence[np.ndarray]) -> None:
         """Compare with PyTensor at the given points, once per structure; see `lowering.guard`."""
-        if self._structure.guarded:
+        usable = [point for point in points if np.isfinite(point).all()]
+        if self._structure.guarded or not usable:
             return
-        values = self.log_densities(np.stack(points))
-        free = [self._layout.unpack(point) for point in points]
+        values = self.log_densities(np.stack(usable))
+        free = [self._layout.unpack(point) for point in usable]
         guard(self._name, self._structure.lowered, values.tolist(), free, self._inputs)
-        self._structure.guarded = True
+        self._structure.guarded = bool(np.isfinite(values).all())
 
 
 def programs_for(

@@ -18,6 +18,7 @@ import numpy as np
 import pymc as pm
 import pytensor
 from pymc.initial_point import make_initial_point_expression
+from pymc.logprob.utils import ParameterValueError
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.replace import clone_replace, vectorize_graph
 from pytensor.graph.traversal import graph_inputs
@@ -63,7 +64,10 @@ class Lowered:
 
     def reference_log_density(self, free: Arrays, inputs: Arrays) -> float:
         """PyTensor's own value of the log density, with every check of parameters that PyMC makes."""
-        return float(self._reference(*self._ordered(free), *self._inputs(inputs)))
+        try:
+            return float(self._reference(*self._ordered(free), *self._inputs(inputs)))
+        except ParameterValueError:  # what PyMC's own functions turn into minus infinity
+            return -np.inf
 
     def start(self, values: Arrays, inputs: Arrays) -> dict[str, np.ndarray]:
         """Free values for a start given in the model's own space; what is missing is PyMC's initial value."""

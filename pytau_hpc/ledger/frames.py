@@ -133,7 +133,7 @@ def _times(values: Sequence[float | None]) -> pd.Series:
     missing = np.isnan(seconds)
     whole = np.rint(np.where(missing, 0.0, seconds) * 1e6).astype(np.int64)
     times = whole.astype("datetime64[us]")
-    times[missing] = np.datetime64("NaT")
+    times[missing] = np.datetime64("NaT", "us")
     return pd.Series(times).dt.tz_localize("UTC")
 
 

@@ -114,6 +114,13 @@ def standard_starts(states: States, n_states: int, rng: np.random.Generator) -> 
     (`best_segmentations`). "even": even splits with their means. "prior": PyMC's initial point with a wide scale.
     An engine that wants fewer takes the first ones.
     """
+    with np.errstate(
+        all="ignore"
+    ):  # a start that overflows is a start that fails, which engines expect
+        return _standard_starts(states, n_states, rng)
+
+
+def _standard_starts(states: States, n_states: int, rng: np.random.Generator) -> list[Start]:
     first, *others = [
         _start_from("segmented", states, edges)
         for edges in best_segmentations(states, n_states, rng)

@@ -11,7 +11,8 @@ from pytau_hpc.collect import collect
 from pytau_hpc.data.times import changepoint_ms
 from pytau_hpc.inference.result_file import read_result
 from pytau_hpc.ledger import queries
-from pytau_hpc.reports.status import as_text, status_of
+from pytau_hpc.reports.status import status_of
+from pytau_hpc.reports.status_text import as_text
 
 _SHOWN_TASTE = 0
 

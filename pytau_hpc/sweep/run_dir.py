@@ -52,6 +52,11 @@ class SweepDir:
         return self.path / "logs"
 
     @property
+    def caches(self) -> Path:
+        """Compiled code to start tasks with: saves time only, can be deleted."""
+        return self.path / "cache"
+
+    @property
     def ledger(self) -> Path:
         return self.path / "ledger.db"
 

@@ -38,6 +38,10 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+_MISSING = "`{name}` is missing{where}"
+_UNKNOWN_KEY = re.compile(r"unknown key `[^`]*`(.*)")
+_SUGGESTED = re.compile(r"did you mean `([^`]*)`\?")
+
 M = TypeVar("M", bound=BaseModel)
 KnownKeys = Callable[[Address], list[str]]
 
@@ -76,8 +80,14 @@ def validated(
 
 
 def in_order(problems: list[Problem]) -> list[Problem]:
-    """Problems in the order of the file, each once."""
-    unique = {(p.line, p.column, p.message): p for p in problems}
+    """Problems in the order of the file, each once. A key that is there, misspelt, is not missing as well."""
+    misspelt = {
+        _MISSING.format(name=suggested[1], where=unknown[1])
+        for problem in problems
+        if (unknown := _UNKNOWN_KEY.fullmatch(problem.message))
+        and (suggested := _SUGGESTED.fullmatch(problem.help or ""))
+    }
+    unique = {(p.line, p.column, p.message): p for p in problems if p.message not in misspelt}
     return sorted(unique.values(), key=lambda p: (p.line or 0, p.column or 0))
 
 
@@ -93,7 +103,7 @@ def _problem(
     if error["type"] == "missing":
         *parent, name = error["loc"]
         where = f" in `{address_text(parent)}`" if parent else ""
-        return document.problem(parent, f"`{name}` is missing{where}", at_key=True)
+        return document.problem(parent, _MISSING.format(name=name, where=where), at_key=True)
     wrong = error.get("ctx", {}).get("error")
     if isinstance(wrong, Wrong):
         address = (*address, *wrong.at)

@@ -29,10 +29,10 @@ def simulated(kind: ModelKind, *, n_states: int = 3, seed: int = 0, n_bins: int 
     centres = np.arange(1, n_states) * each
     tau = np.round(centres + rng.uniform(-each / 5, each / 5, (*trials, n_states - 1)))
     state = (np.arange(n_bins) >= tau[..., None]).sum(axis=-2)  # (trial?, bin)
-    units = shape[len(trials) :]
-    levels = np.array([rng.permutation(np.geomspace(2, 40, n_states)) for _ in range(max(1, *units, 1))])
-    if not units:
-        levels = np.geomspace(2, 40, n_states)[None]
+    n_units = shape[-1] if shape else 1
+    rising = np.geomspace(2, 40, n_states)
+    # The first unit rises with the state, so that each change is a change; the others go anywhere.
+    levels = np.array([rising, *(rng.permutation(rising) for _ in range(n_units - 1))])
     means = levels[:, state]  # (unit, trial?, bin)
     if trials:
         means = np.moveaxis(means, 0, 1)

@@ -231,7 +231,10 @@ def test_a_model_of_counts_refuses_what_is_no_count(name):
         return
     for wrong, word in ((0.5, "fractions"), (-1, "negative")):
         with pytest.raises(BadData, match=word):
-            kind.prepare(REFERENCES[name].data + np.where(np.arange(REFERENCES[name].data.shape[-1]), 0, wrong))
+            kind.prepare(
+                REFERENCES[name].data
+                + np.where(np.arange(REFERENCES[name].data.shape[-1]), 0, wrong)
+            )
 
 
 @every_model
@@ -252,7 +255,9 @@ def test_cutting_finds_the_best_of_all_cuts():
     score, edges = cut(density)
 
     everything = np.array(list(itertools.combinations(range(1, n_bins), n_states - 1)))
-    scores = np.stack([(density[t] * hard_weights(everything, n_bins)).sum(axis=(1, 2)) for t in range(n_trials)])
+    scores = np.stack(
+        [(density[t] * hard_weights(everything, n_bins)).sum(axis=(1, 2)) for t in range(n_trials)]
+    )
     assert score == pytest.approx(scores.max(axis=1).sum())
     assert np.array_equal(edges, everything[scores.argmax(axis=1)])
 

@@ -280,9 +280,10 @@ start() {
     esac
   done
   have_everything || die "SLURM is not installed; run: $0 install"
+  # A controller that listens and does not work in our folder is somebody else's.
+  listens "$CONTROLLER_PORT" && [ -z "$(working_below "$DIR/controller")" ] &&
+    die "another SLURM is running on this machine; stop that one first"
   stop
-  # Ours is gone by now, so a controller that still listens is somebody else's.
-  listens "$CONTROLLER_PORT" && die "another SLURM is running on this machine; stop that one first"
   rm -rf "$DIR"
   mkdir -p "$DIR/controller/state" "$DIR/nodes"
   chmod 755 "$DIR"
