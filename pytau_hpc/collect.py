@@ -24,7 +24,7 @@ from pytau_hpc.executors import executor
 from pytau_hpc.executors.base import Gone, OpenTask, TaskKey
 from pytau_hpc.files import publish_text
 from pytau_hpc.ledger import queries
-from pytau_hpc.ledger.ledger import Ledger
+from pytau_hpc.ledger.ledger import Ledger, LedgerDamaged, remove
 from pytau_hpc.ledger.states import restate
 from pytau_hpc.sweep.journal import read_from
 from pytau_hpc.sweep.manifest import read_manifest, revisions
@@ -83,7 +83,14 @@ def collect(
     lock = FileLock(sweep.ledger_lock, timeout=lock_timeout_s, mode=0o664)
     try:
         with lock:
-            return _collect_into(Ledger.open(sweep.ledger), sweep, now, ask=ask, fresh=fresh)
+            try:
+                return _collect_into(Ledger.open(sweep.ledger), sweep, now, ask=ask, fresh=fresh)
+            except LedgerDamaged:
+                remove(sweep.ledger)
+                return _collect_into(Ledger.open(sweep.ledger), sweep, now, ask=ask, fresh=fresh)
+    except PermissionError:
+        # A folder of somebody else in which even the lock may not be touched.
+        return _collect_into(Ledger.in_memory(sweep.ledger), sweep, now, ask=False, fresh=False)
     except Timeout:
         raise LockTimeout(
             f"another process is updating {sweep.ledger} and did not finish within {lock_timeout_s:.0f} s",

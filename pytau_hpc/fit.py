@@ -7,6 +7,7 @@ journal. `fit_point` is also what the inline executor calls.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
@@ -170,8 +171,16 @@ def _fit_and_publish(request: FitRequest, say: Say, stop: StopButton) -> dict[st
         )
         verify(temporary, point.point_id)
         published = publish_no_replace(temporary, final)
+    _remove_leftovers(final)
     checkpoint.clear()
     return {**quality, "published": published, "resumed_from": checkpoint.resumed_from}
+
+
+def _remove_leftovers(final: Path) -> None:
+    """Remove what killed attempts at the same point had staged beside its result, which is there now."""
+    for path in final.parent.glob(f".{final.name}.*.tmp"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _quality(posterior: Any) -> dict[str, Any]:

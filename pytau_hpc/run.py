@@ -48,7 +48,7 @@ class Stop:
 class Run:
     """One execution of a task.
 
-    `deadline` is when it has to be over, by the monotonic clock; None where nobody limits it.
+    `ends_at` is when its time limit ends it, by the monotonic clock; None where nobody limits it.
     """
 
     sweep: SweepDir
@@ -59,7 +59,7 @@ class Run:
     journal: Journal
     log: Path
     job: str
-    deadline: float | None
+    ends_at: float | None
     stop: Stop = field(default_factory=Stop)
     known_submissions: set[str] = field(default_factory=set)
 
@@ -79,7 +79,17 @@ class Run:
 
     @property
     def time_is_up(self) -> bool:
-        return self.deadline is not None and time.monotonic() >= self.deadline
+        if self.ends_at is None:
+            return False
+        margin = min(DEADLINE_MARGIN_S, 0.2 * self.array.resources.time_min * 60)
+        return time.monotonic() >= self.ends_at - margin
+
+    @property
+    def time_limit_is_announced(self) -> bool:
+        """Whether a signal at this moment can be SLURM's warning of the time limit (it may come a minute early)."""
+        if self.ends_at is None:
+            return False
+        return self.ends_at - time.monotonic() <= self.array.resources.warning_s + 65.0
 
     def is_superseded(self) -> bool:
         """Whether a newer run of this task exists, or a newer submission that holds any of its points.
@@ -127,7 +137,7 @@ def open_run(sweep: SweepDir, submission: Submission, array: Array, task: Task) 
         journal=journal,
         log=logs / f"{task.number}.r{number}.log",
         job=job,
-        deadline=_deadline(submission, array, os.environ),
+        ends_at=_ends_at(submission, array, os.environ),
         known_submissions={submission.uuid},
     )
     journal.append(
@@ -153,14 +163,13 @@ def job_of(environment: Mapping[str, str]) -> str:
     return environment.get("SLURM_JOB_ID") or f"pid {os.getpid()}"
 
 
-def _deadline(submission: Submission, array: Array, environment: Mapping[str, str]) -> float | None:
-    """When this run has to be over, by the monotonic clock; None where nobody limits it."""
+def _ends_at(submission: Submission, array: Array, environment: Mapping[str, str]) -> float | None:
+    """When the time limit ends this run, by the monotonic clock; None where nobody limits it."""
     if submission.executor != "slurm":
         return None
     end = environment.get("SLURM_JOB_END_TIME")
     left = float(end) - time.time() if end else array.resources.time_min * 60.0
-    margin = min(DEADLINE_MARGIN_S, 0.2 * left)
-    return time.monotonic() + left - margin
+    return time.monotonic() + left
 
 
 def _names(folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 from pytau_hpc import warm_cache
 from pytau_hpc.deaths import Death, OomCounter, classify
 from pytau_hpc.fit_process import FitProcess
-from pytau_hpc.run import Run, Stop
+from pytau_hpc.run import Run
 from pytau_hpc.scratch import make_scratch, remove_scratch, scratch_base
 from pytau_hpc.sweep.journal import EventKind
 from pytau_hpc.sweep.point import Point
@@ -91,7 +91,11 @@ class FitProcesses:
             base = scratch_base(os.environ, scratch if isinstance(scratch, str) else None)
             self._scratch = make_scratch(base, run.prefix)
             warm_cache.unpack(self._cache, self._scratch)
-        environment = {**os.environ, **fit_environment(run.array.resources.cpus, self._scratch)}
+        environment = {
+            **os.environ,
+            **(run.submission.profile.get("env") or {}),
+            **fit_environment(run.array.resources.cpus, self._scratch),
+        }
         # Missing byte code costs seconds per process, and the packages lie on a shared file system.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._process = FitProcess(environment=environment, log=run.log)
@@ -154,19 +158,24 @@ class Report:
 
 
 @contextlib.contextmanager
-def signals(stop: Stop) -> Iterator[int]:
-    """Turn signals into `stop`; yields a descriptor that becomes readable when one came."""
+def signals(run: Run) -> Iterator[int]:
+    """Turn signals into `run.stop`; yields a descriptor that becomes readable when one came."""
     wake, ours = os.pipe()
     os.set_blocking(wake, False)
     os.set_blocking(ours, False)
 
     def note(number: int, frame: FrameType | None) -> None:
         # SLURM announces a preemption, and the end of the time limit, with the signal that the array asked for;
-        # which of the two it is, the deadline tells. SIGTERM alone may be anybody.
-        announced = number in (signal.SIGUSR1, signal.SIGUSR2)
-        stop.kind = stop.kind or (Kind.PREEMPTED if announced else Kind.KILLED)
+        # which of the two it is, the time tells. SIGTERM alone may be anybody.
+        if run.time_limit_is_announced:
+            kind = Kind.TIMEOUT
+        else:
+            kind = Kind.PREEMPTED if number in (signal.SIGUSR1, signal.SIGUSR2) else Kind.KILLED
+        run.stop.kind = run.stop.kind or kind
 
-    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+    numbers = [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means what it says
+        numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, note) for number in numbers}
     before_wakeup = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
     try:

@@ -39,7 +39,7 @@ def run_task(sweep: SweepDir, uuid: str, number: int, *, in_this_process: bool =
         if in_this_process:
             _fit_all(run, lambda point: _fit_here(run, point))
         else:
-            with signals(run.stop) as wake, FitProcesses(run, wake) as fits:
+            with signals(run) as wake, FitProcesses(run, wake) as fits:
                 _fit_all(run, fits.fit)
         run.journal.append(EventKind.RUN_ENDED, sync=True, because=run.stop.because)
     finally:

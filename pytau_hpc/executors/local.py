@@ -17,29 +17,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
-
-from submitit.local.local import LocalExecutor as SubmititLocal
-from submitit.local.local import LocalJob
+from typing import TYPE_CHECKING, Any
 
 from pytau_hpc.executors import processes
-from pytau_hpc.executors.base import OpenTask, Sent, Sighting, worker_command
+from pytau_hpc.executors.base import OpenTask, Sent, Sighting, profile_value, worker_command
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.submission import Submission, Task
+
+if TYPE_CHECKING:
+    from submitit.local.local import LocalJob
 
 #: submitit's own default kills a local task after two minutes.
 _NO_TIME_LIMIT_MIN = 366 * 24 * 60
 _POLL_S = 0.1
-
-
-class _WorkerProcesses(SubmititLocal):
-    """submitit's local executor, starting our command instead of unpickling a function."""
-
-    command: str = ""
-
-    @property
-    def _submitit_command_str(self) -> str:
-        return self.command
 
 
 class LocalExecutor:
@@ -60,11 +50,8 @@ class LocalExecutor:
         waiting = list(submission.tasks)
         running: list[LocalJob[Any]] = []
         folder = sweep.submission(submission.uuid) / "submitit"
-        starter = _WorkerProcesses(folder=folder)
-        starter.update_parameters(timeout_min=_NO_TIME_LIMIT_MIN, stderr_to_stdout=True)
-        limit = workers or max(
-            1, _cpus() // max(array.resources.cpus for array in submission.arrays)
-        )
+        starter = _starter(folder)
+        limit = _limit(submission, workers)
         with _catching_interrupt() as stop:
             while running or (waiting and not stop.is_set()):
                 while waiting and len(running) < limit and not stop.is_set():
@@ -95,15 +82,40 @@ def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start(
-    starter: _WorkerProcesses, sweep: SweepDir, submission: Submission, task: Task
-) -> LocalJob[Any]:
+def _limit(submission: Submission, workers: int | None) -> int:
+    """How many tasks may run at once: what was asked for, else what the profile says, else what the CPUs hold."""
+    asked = workers or profile_value(submission, "limits", "max_running_tasks")
+    if asked:
+        return int(asked)
+    return max(1, _cpus() // max(array.resources.cpus for array in submission.arrays))
+
+
+def _starter(folder: Path) -> Any:
+    """Submitit's local executor, starting our command instead of unpickling a function.
+
+    Imported here, because looking at tasks does not need it.
+    """
+    from submitit.local.local import LocalExecutor as SubmititLocal
+
+    class _WorkerProcesses(SubmititLocal):
+        command: str = ""
+
+        @property
+        def _submitit_command_str(self) -> str:
+            return self.command
+
+    starter = _WorkerProcesses(folder=folder)
+    starter.update_parameters(timeout_min=_NO_TIME_LIMIT_MIN, stderr_to_stdout=True)
+    return starter
+
+
+def _start(starter: Any, sweep: SweepDir, submission: Submission, task: Task) -> LocalJob[Any]:
     starter.command = shlex.join(worker_command(sweep, submission.uuid, task.number))
     # A blocked signal stays blocked in a child: Ctrl-C in the terminal then reaches the driver alone.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        job: Any = starter.submit(_nothing)
-        return cast("LocalJob[Any]", job)
+        job: LocalJob[Any] = starter.submit(_nothing)
+        return job
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

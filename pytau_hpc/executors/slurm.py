@@ -26,9 +26,6 @@ from pytau_hpc.files import write_atomic
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.submission import Array, Submission
 
-#: Seconds before the time limit at which SLURM is asked to warn a task.
-WARNING_S = 120
-
 #: What a sweep is cut for where the profile does not say how many tasks may run at once.
 _USUAL_RUNNING_TASKS = 50
 
@@ -165,7 +162,7 @@ def array_parameters(
         "time": array.resources.time_min,
         "cpus_per_task": array.resources.cpus,
         "mem": f"{round(array.resources.mem_gb * 1024)}M",
-        "signal_delay_s": min(WARNING_S, array.resources.time_min * 30),
+        "signal_delay_s": array.resources.warning_s,
         "setup": [*(submission.profile.get("prologue") or []), *setup] or None,
         "use_srun": False,
         "wckey": None,

@@ -5,6 +5,7 @@ States are computed in `states`, questions asked in `queries`, DataFrames made i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from pytau_hpc.errors import PytauHpcError
 from pytau_hpc.ledger.fold import fold
 from pytau_hpc.sweep.journal import Chapter
 from pytau_hpc.sweep.point import Point, label_of
@@ -19,6 +21,10 @@ from pytau_hpc.sweep.state import Kind
 from pytau_hpc.sweep.submission import Submission
 
 SCHEMA_VERSION = "1"
+
+
+class LedgerDamaged(PytauHpcError):
+    """The file is not a sound database. It is an index: throw it away and build it again."""
 
 
 def _schema() -> str:
@@ -43,8 +49,7 @@ class Ledger:
     def open(cls, path: Path) -> Ledger:
         ledger = cls._try_open(path)
         if ledger is None:
-            for leftover in (path, path.with_name(path.name + "-journal")):
-                leftover.unlink(missing_ok=True)
+            remove(path)
             ledger = cls._try_open(path)
             assert ledger is not None
         return ledger
@@ -302,15 +307,30 @@ class Ledger:
         self.dirty.update(ids)
 
     def in_transaction(self, work: Callable[[], None]) -> None:
-        """All of `work`, or nothing of it."""
-        self.connection.execute("BEGIN IMMEDIATE")
+        """All of `work`, or nothing of it.
+
+        Raises
+        ------
+        LedgerDamaged : SQLite calls the file malformed
+        """
         try:
+            self.connection.execute("BEGIN IMMEDIATE")
             work()
-        except BaseException:
-            self.connection.execute("ROLLBACK")
+            self.connection.execute("COMMIT")
+        except BaseException as error:
             self.dirty.clear()
+            with contextlib.suppress(sqlite3.Error):
+                self.connection.execute("ROLLBACK")
+            damaged = isinstance(error, sqlite3.DatabaseError)
+            if damaged and not isinstance(error, sqlite3.OperationalError):
+                raise LedgerDamaged(f"the ledger is damaged: {error}") from error
             raise
-        self.connection.execute("COMMIT")
+
+
+def remove(path: Path) -> None:
+    """Throw a ledger away."""
+    for leftover in (path, path.with_name(path.name + "-journal")):
+        leftover.unlink(missing_ok=True)
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -32,23 +32,6 @@ def counts(ledger: Ledger) -> list[StateCount]:
     return [StateCount(state=state, kind=kind, points=n) for state, kind, n in rows]
 
 
-def counts_by(ledger: Ledger, axis: str) -> list[tuple[Any, str, int]]:
-    """(value of the axis, state, number of points), values in the order of the manifest.
-
-    Raises
-    ------
-    UserError : no such axis
-    """
-    known = axes(ledger)
-    if axis not in known:
-        raise UserError(f"no axis `{axis}` in this sweep", help=f"its axes are {', '.join(known)}")
-    rows = ledger.connection.execute(
-        f'SELECT a."{axis}" AS value, p.state, count(*) FROM point p JOIN axis a USING (point_id) WHERE p.planned = 1 '
-        "GROUP BY value, p.state ORDER BY min(p.position)"
-    )
-    return [(value, state, n) for value, state, n in rows]
-
-
 def points(
     ledger: Ledger, where: str | None = None, arguments: Sequence[Any] = ()
 ) -> list[sqlite3.Row]:
@@ -74,30 +57,6 @@ def points(
         ) from None
     finally:
         ledger.connection.execute("PRAGMA query_only = OFF")
-
-
-def usage(ledger: Ledger) -> sqlite3.Row:
-    """What the sweep has used and asked for so far, over finished attempts."""
-    row: sqlite3.Row = ledger.connection.execute(
-        "SELECT coalesce(sum(a.cpu_s), 0) AS cpu_s, coalesce(sum(a.elapsed_s), 0) AS elapsed_s, "
-        "avg(CASE WHEN t.mem_bytes > 0 THEN 1.0 * a.max_rss_bytes / t.mem_bytes END) AS mem_fraction, "
-        "avg(CASE WHEN a.elapsed_s > 0 AND t.cpus > 0 THEN a.cpu_s / (a.elapsed_s * t.cpus) END) AS cpu_fraction "
-        "FROM attempt a JOIN task t USING (submission, task) WHERE a.outcome IN ('succeeded', 'failed', 'interrupted')"
-    ).fetchone()
-    return row
-
-
-def recent_rate(ledger: Ledger, last: int = 200) -> tuple[int, float] | None:
-    """(points, seconds): how many of the newest successes came in how long, or None where there are too few."""
-    rows = ledger.connection.execute(
-        "SELECT ended_at FROM point WHERE planned = 1 AND state = 'succeeded' AND ended_at IS NOT NULL "
-        "ORDER BY ended_at DESC LIMIT ?",
-        (last,),
-    ).fetchall()
-    if len(rows) < 3:
-        return None
-    seconds = rows[0][0] - rows[-1][0]
-    return (len(rows) - 1, seconds) if seconds > 0 else None
 
 
 def open_tasks(ledger: Ledger) -> list[sqlite3.Row]:

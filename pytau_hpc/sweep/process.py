@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class ProcessIdentity:
         )
 
 
+@lru_cache(maxsize=1)
 def boot_id() -> str:
     """A name for this boot of this machine (containers on one machine share it)."""
     try:

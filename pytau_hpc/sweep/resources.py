@@ -33,6 +33,11 @@ class Resources:
     def time(self) -> str:
         return format_time(self.time_min)
 
+    @property
+    def warning_s(self) -> int:
+        """How long before its time limit a task asks to be warned, in seconds."""
+        return min(120, self.time_min * 30)
+
     def to_json(self) -> dict[str, Any]:
         return {"cpus": self.cpus, "mem_gb": self.mem_gb, "time_min": self.time_min}
 

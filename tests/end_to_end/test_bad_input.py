@@ -45,7 +45,13 @@ def sweep(study, tmp_path) -> Toy:
     """Two sessions on disk, planned."""
     for seed, name in enumerate(SESSIONS):
         write_blech_session(
-            study / "data" / name, seed=seed, tastes=2, trials=5, regions={"gc": 3}, duration_ms=1000, window_ms=(0, 1000)
+            study / "data" / name,
+            seed=seed,
+            tastes=2,
+            trials=5,
+            regions={"gc": 3},
+            duration_ms=1000,
+            window_ms=(0, 1000),
         )
     (study / "real_files.yaml").write_text(SPEC)
     environment = {
@@ -64,12 +70,22 @@ def test_six_mistakes_give_six_messages_and_write_nothing(study):
     (study / "bad.yaml").write_text(SIX_MISTAKES)
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytau_hpc", "plan", "bad.yaml"], cwd=study, capture_output=True, text=True
+        [sys.executable, "-m", "pytau_hpc", "plan", "bad.yaml"],
+        cwd=study,
+        capture_output=True,
+        text=True,
     )
 
     assert done.returncode == 2
     assert "bad.yaml has 6 problems" in done.stderr
-    for place in ("bad.yaml:2:", "bad.yaml:5:", "bad.yaml:6:", "bad.yaml:7:", "bad.yaml:8:", "bad.yaml:9:"):
+    for place in (
+        "bad.yaml:2:",
+        "bad.yaml:5:",
+        "bad.yaml:6:",
+        "bad.yaml:7:",
+        "bad.yaml:8:",
+        "bad.yaml:9:",
+    ):
         assert place in done.stderr
     assert "did you mean `n_states`?" in done.stderr
     assert "[[2000, 4000]]" in done.stderr
@@ -95,7 +111,13 @@ def test_data_that_change_after_plan_are_not_fitted(sweep):
     folder = sweep.study / "data" / SESSIONS[1]
     shutil.rmtree(folder)
     write_blech_session(
-        folder, seed=99, tastes=2, trials=5, regions={"gc": 3}, duration_ms=1000, window_ms=(0, 1000)
+        folder,
+        seed=99,
+        tastes=2,
+        trials=5,
+        regions={"gc": 3},
+        duration_ms=1000,
+        window_ms=(0, 1000),
     )
 
     sweep.run("submit", "-j", "1", ok=(3,))
@@ -111,7 +133,13 @@ def test_planning_again_after_the_data_came_back_makes_the_points_new(sweep):
     sweep.run("submit", "-j", "2")
     shutil.rmtree(folder)
     write_blech_session(
-        folder, seed=99, tastes=2, trials=5, regions={"gc": 3}, duration_ms=1000, window_ms=(0, 1000)
+        folder,
+        seed=99,
+        tastes=2,
+        trials=5,
+        regions={"gc": 3},
+        duration_ms=1000,
+        window_ms=(0, 1000),
     )
 
     plan = sweep.run("plan", "real_files.yaml")

@@ -111,6 +111,18 @@ def test_the_headline_counts_states(sweep):
     assert shown(sweep).startswith("9 failed · 1 lost · 1 interrupted of 12 points")
 
 
+def test_a_lost_task_is_not_blamed_on_an_older_error(study):
+    """It never started, whatever its points raised before."""
+    sweep = a_sweep(study, n=1)
+    with sweep.run(sweep.submit()) as run:
+        run.fails(sweep.points[0])
+    sweep.submit(driver=a_gone_process())
+
+    [failure] = found(sweep)
+
+    assert (failure.state, failure.name, failure.error) == (State.LOST, "never started", None)
+
+
 def test_nothing_failed_is_an_answer(study):
     """Not silence."""
     assert shown(a_sweep(study, n=2)) == "Nothing failed, of 2 points."

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -223,6 +224,17 @@ def test_points_of_a_process_that_cannot_be_seen_stay_as_they_are(study):
     found = status(sweep, now=NOON + 10**6)
 
     assert (found.counts[State.RUNNING], found.counts[State.QUEUED]) == (1, 1)
+
+
+def test_a_scheduler_that_does_not_answer_is_said_first(busy):
+    """With what is shown instead, and how old it is; never a guess that something died."""
+    found = replace(status(busy), reachable=False, notes=("squeue: timed out",))
+
+    first, second, *_ = as_text(found).splitlines()
+
+    assert first == "! squeue: timed out"
+    assert second.startswith("! showing what the points themselves reported, last heartbeat 12:04")
+    assert as_json(found)["scheduler"]["reachable"] is False
 
 
 def test_damaged_records_are_reported(study):

@@ -100,6 +100,16 @@ def test_counts_by_an_axis_keep_the_order_of_the_manifest(study):
     assert [(g.value, g.points) for g in left] == [("bla", 1), ("ca1", 2)]
 
 
+def test_a_value_stands_where_it_comes_first(study):
+    """However often it comes again."""
+    points = [a_point(region=region, repeat=i) for i, region in enumerate(["gc", "bla", "gc"])]
+
+    with collect(a_sweep(study, points).dir, now=NOON) as collected:
+        groups = tables.group(summary.counts_by(collected.ledger, "region", Which()))
+
+    assert [group.value for group in groups] == ["gc", "bla"]
+
+
 def test_the_table_by_axis_shows_states_that_occur(sweep):
     """With a bar, and a legend in words."""
     with collect(sweep.dir, now=NOON + 1000) as collected:
