@@ -114,7 +114,13 @@ class Sweep:
                 f"point {row['point_id']} ({row['label']}) has no result: it is {row['state']}",
                 help=f"pytau-hpc status {self.name} --points",
             )
-        return read_result(file)
+        try:
+            return read_result(file)
+        except OSError as error:
+            raise UserError(
+                f"the result of point {row['point_id']} cannot be read: {error}",
+                help=f"remove {file} and run  pytau-hpc submit {self.name}",
+            ) from error
 
     def _collected(self) -> Collected:
         return collect(self._place)

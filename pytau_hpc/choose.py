@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pytau_hpc.retry import RetryLimits, verdict
-from pytau_hpc.sweep.resources import Resources
+from pytau_hpc.sweep.resources import Request, Resources
 from pytau_hpc.sweep.state import Kind, State
 
 
@@ -78,18 +78,30 @@ def choose(
     command: Command,
     resources: Resources,
     limits: RetryLimits,
+    overrule: Request | None = None,
+    errors: bool = False,
 ) -> Choices:
     """Decide for every point whether it is sent now.
 
     Parameters
     ----------
     resources : what a point asks for that has no history of its own
+    overrule : what a person asks for on the command line; stronger than a point's history
+    errors : send also what the retry rules call final: the person has mended the cause
     """
-    return Choices(tuple(_choice(c, command, resources, limits) for c in candidates))
+    overrule = overrule or Request()
+    return Choices(
+        tuple(_choice(c, command, resources, limits, overrule, errors) for c in candidates)
+    )
 
 
 def _choice(
-    candidate: Candidate, command: Command, resources: Resources, limits: RetryLimits
+    candidate: Candidate,
+    command: Command,
+    resources: Resources,
+    limits: RetryLimits,
+    overrule: Request,
+    errors: bool,
 ) -> Choice:
     def decided(send: bool, why: str, asks: Resources = resources, final: bool = False) -> Choice:
         return Choice(
@@ -97,7 +109,7 @@ def _choice(
             state=candidate.state,
             kind=candidate.kind,
             send=send,
-            resources=asks,
+            resources=overrule.over(Request.of(asks)).resources() if send else asks,
             why=why,
             final=final,
         )
@@ -117,6 +129,8 @@ def _choice(
         limits=limits,
     )
     if not retry.again:
+        if errors and command is Command.RESUME:
+            return decided(True, "again, because --errors asks for it", retry.resources)
         return decided(False, retry.why, final=True)
     if command is Command.SUBMIT:
         return decided(False, "left to `resume`")

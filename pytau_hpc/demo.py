@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytau_hpc.errors import UserError
 from pytau_hpc.plan import PlanResult, plan
 from pytau_hpc.sweep.run_dir import SweepDir
 
@@ -63,6 +64,8 @@ def make_study(folder: Path) -> Study:
     from pytau_hpc.data.synthetic import write_blech_session
     from pytau_hpc.files import write_atomic
 
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file", help="name a folder for the demo:  --into FOLDER")
     folder.mkdir(parents=True, exist_ok=True)
     truth: dict[str, Any] = {}
     for name, seed in SESSIONS.items():

@@ -93,11 +93,13 @@ def fit_point(request: FitRequest, say: Say, stop: StopButton) -> dict[str, Any]
 
     Returns
     -------
-    a message with ``"end"``: ``succeeded`` with usage and quality, ``interrupted`` with the iteration, or ``failed``
-    with kind, error, message, frame and traceback
+    a message with ``"end"``: ``succeeded`` with usage and quality, ``skipped`` where a valid result was there,
+    ``interrupted`` with the iteration, or ``failed`` with kind, error, message, frame and traceback
     """
     watch = _Usage()
     try:
+        if _is_there(request):
+            return {"end": "skipped"}
         ending = {"end": "succeeded", **_fit_and_publish(request, say, stop)}
     except Interrupted as interrupted:
         ending = {"end": "interrupted", "iteration": interrupted.iteration}
@@ -108,6 +110,22 @@ def fit_point(request: FitRequest, say: Say, stop: StopButton) -> dict[str, Any]
     finally:
         stop.connect(None)
     return {**ending, **watch.read()}
+
+
+def _is_there(request: FitRequest) -> bool:
+    """Whether a valid result is there already. One that is damaged is put aside, under a hidden name."""
+    final = request.study / request.point.result_path
+    if not final.exists():
+        return False
+    from pytau_hpc.inference.result_file import ResultInvalid, verify
+
+    try:
+        verify(final, request.point.point_id)
+    except ResultInvalid as damage:
+        print(f"put aside: {damage}", flush=True)
+        os.replace(final, final.with_name(f".damaged.{final.name}"))
+        return False
+    return True
 
 
 def _fit_and_publish(request: FitRequest, say: Say, stop: StopButton) -> dict[str, Any]:

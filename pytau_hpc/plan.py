@@ -16,7 +16,7 @@ from typing import Any
 
 from pytau_hpc import provenance
 from pytau_hpc.data import READERS, TRANSFORMS, Reader
-from pytau_hpc.errors import NotASweep, Problem, PytauHpcError, SpecInvalid
+from pytau_hpc.errors import NotASweep, Problem, PytauHpcError, SpecInvalid, UserError
 from pytau_hpc.inference import METHODS
 from pytau_hpc.models import MODELS
 from pytau_hpc.plan_data import FactsCache, Gathered, Progress, find_sessions, gather
@@ -129,6 +129,8 @@ def plan(
     PytauHpcError : the study folder cannot be written to
     """
     study = Path(os.path.abspath(into or Path.cwd()))
+    if not study.is_dir():
+        raise UserError(f"there is no folder {study}", help=f"make it first:  mkdir -p {into}")
     spec = read_spec(spec_path, KNOWN)
     reader = READERS[spec.format]
     resolved = reader.resolve(spec.data_options)

@@ -140,7 +140,21 @@ def gather(
             seen += 1
             if progress is not None:
                 progress(seen, total)
+        _refuse_twins(session.name, selections, gathered)
     return gathered
+
+
+def _refuse_twins(session: str, selections: Sequence[Selection], gathered: Gathered) -> None:
+    """A taste that is asked for by its index and by its name is the same array, planned twice."""
+    first: dict[tuple[str, str, str], Selection] = {}
+    for one in selections:
+        facts = gathered.facts.get((session, one))
+        if facts is None:
+            continue
+        other = first.setdefault((facts.digest, one.region, one.laser), one)
+        if type(other.taste) is not type(one.taste):
+            message = f"taste {one.taste} is the same array as taste {other.taste}"
+            gathered.refuse("taste", one.taste, message, session)
 
 
 def _possible(

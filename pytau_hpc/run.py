@@ -184,13 +184,20 @@ def _runs(folder: Path, task: int) -> list[int]:
     return [int(match[1]) for match in found if match]
 
 
-def failed_in_earlier_runs(run: Run) -> set[str]:
-    """Points that failed in an earlier run of this task: whether they run again is for `resume` to say."""
-    failed: set[str] = set()
+def ended_in_earlier_runs(run: Run) -> set[str]:
+    """Points that an earlier run of this task finished: with a result that is still there, or with a failure.
+
+    Whether what failed runs again is for `resume` to say.
+    """
+    path_of = {point.point_id: run.sweep.study / point.result_path for point in run.task.points}
+    ended: set[str] = set()
     for number in range(1, run.number):
         with contextlib.suppress(FileNotFoundError):
             path = run.sweep.journal(run.submission.uuid, run.task.number, number)
             for event in read_from(path, 0).events:
-                if event.kind is EventKind.POINT_FAILED:
-                    failed.add(event.payload["point"])
-    return failed
+                point_id = event.payload.get("point", "")
+                if event.kind is EventKind.POINT_FAILED or (
+                    event.kind is EventKind.POINT_SUCCEEDED and path_of[point_id].exists()
+                ):
+                    ended.add(point_id)
+    return ended

@@ -41,6 +41,7 @@ class Order:
     request : resources that overrule those of the spec and the profile
     workers : how many tasks may run at once
     only : ids of the points to consider; None for all
+    errors : send also what the retry rules call final
     """
 
     command: Command
@@ -48,6 +49,7 @@ class Order:
     request: Request = field(default_factory=Request)
     workers: int | None = None
     only: frozenset[str] | None = None
+    errors: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,12 @@ def prepare(sweep: SweepDir, order: Order, *, now: float | None = None) -> Prepa
         **order.profile.retry_caps(),
     )
     choices = choose(
-        candidates, command=order.command, resources=request.resources(), limits=limits
+        candidates,
+        command=order.command,
+        resources=request.resources(),
+        limits=limits,
+        overrule=order.request,
+        errors=order.errors,
     )
     return Prepared(
         choices=choices,

@@ -15,7 +15,7 @@ from typing import Any
 
 from pytau_hpc.errors import PytauHpcError
 from pytau_hpc.fit import StopButton, fit_point
-from pytau_hpc.run import Run, failed_in_earlier_runs, open_run
+from pytau_hpc.run import Run, ended_in_earlier_runs, open_run
 from pytau_hpc.supervise import FitProcesses, Report, signals
 from pytau_hpc.sweep.journal import EventKind
 from pytau_hpc.sweep.point import Point
@@ -47,19 +47,14 @@ def run_task(sweep: SweepDir, uuid: str, number: int, *, in_this_process: bool =
 
 
 def _fit_all(run: Run, fit: Callable[[Point], Mapping[str, Any]]) -> None:
-    failed_before = failed_in_earlier_runs(run)
+    done_before = ended_in_earlier_runs(run)
     for point in run.task.points:
         if run.stop.asked:
             return
         if run.is_superseded():
             run.stop.superseded = True
             return
-        if point.point_id in failed_before:
-            continue
-        if (run.sweep.study / point.result_path).exists():
-            run.journal.append(
-                EventKind.POINT_SKIPPED, point=point.point_id, because="its result is there already"
-            )
+        if point.point_id in done_before:
             continue
         if run.time_is_up:
             run.stop.kind = Kind.TIMEOUT
@@ -76,6 +71,10 @@ def _record_ending(run: Run, point: Point, ending: Mapping[str, Any]) -> None:
     }
     if ending["end"] == "succeeded":
         run.journal.append(EventKind.POINT_SUCCEEDED, sync=True, point=point.point_id, **told)
+    elif ending["end"] == "skipped":
+        run.journal.append(
+            EventKind.POINT_SKIPPED, point=point.point_id, because="its result is there already"
+        )
     elif ending["end"] == "interrupted":
         kind = (run.stop.kind or Kind.KILLED).value
         run.journal.append(

@@ -6,8 +6,8 @@ import pytest
 
 from pytau_hpc.choose import Candidate, Command, choose
 from pytau_hpc.retry import RULES, Budget, RetryLimits
-from pytau_hpc.sweep.resources import Resources
-from pytau_hpc.sweep.state import Kind, State
+from pytau_hpc.sweep.resources import Request, Resources
+from pytau_hpc.sweep.state import OWN_FAULT, Kind, State
 
 ASKED = Resources(cpus=1, mem_gb=4.0, time_min=60)
 LIMITS = RetryLimits()
@@ -21,6 +21,46 @@ def the_choice(command: Command = Command.RESUME, limits: RetryLimits = LIMITS, 
 
 def test_every_kind_of_failure_has_a_rule():
     assert set(RULES) == set(Kind)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_retry_is_charged_to_the_budget_that_the_ledger_counts(kind):
+    """What the ledger charges to the fit itself is what the rules charge to failures, or never try again."""
+    assert (RULES[kind].budget is Budget.INTERRUPTIONS) == (kind not in OWN_FAULT)
+
+
+def test_errors_sends_what_is_final():
+    """The person has mended the cause and says so."""
+    final = {"state": State.FAILED, "kind": Kind.BAD_INPUT, "failures": 5}
+    [choice] = choose(
+        [Candidate(point_id="a" * 16, asked=ASKED, **final)],
+        command=Command.RESUME,
+        resources=ASKED,
+        limits=LIMITS,
+        errors=True,
+    ).all
+
+    assert choice.send
+
+
+def test_what_the_command_line_asks_for_is_stronger_than_history():
+    [choice] = choose(
+        [
+            Candidate(
+                point_id="a" * 16,
+                asked=ASKED,
+                state=State.LOST,
+                kind=Kind.OUT_OF_MEMORY,
+                failures=1,
+            )
+        ],
+        command=Command.RESUME,
+        resources=ASKED,
+        limits=LIMITS,
+        overrule=Request(mem_gb=16),
+    ).all
+
+    assert (choice.resources.mem_gb, choice.resources.time_min) == (16, 60)
 
 
 @pytest.mark.parametrize("command", Command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -11,6 +12,10 @@ from importlib import import_module
 import typer
 
 from pytau_hpc.errors import Invalid, PytauHpcError
+
+#: ``json`` makes JSON the default of every command that can.
+OUTPUT_VARIABLE = "PYTAU_HPC_OUTPUT"
+_WITH_JSON = frozenset({"plan", "submit", "resume", "status"})
 
 RUN, LOOK, SETUP = "Run a sweep", "Look", "Set up"
 
@@ -57,12 +62,20 @@ def build(wanted: Sequence[str]) -> typer.Typer:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
+    arguments = list(arguments)
     named = next((word for word in arguments if not word.startswith("-")), None)
+    json_is_default = os.environ.get(OUTPUT_VARIABLE) == "json"
+    if named in _WITH_JSON and json_is_default and "--json" not in arguments:
+        arguments.append("--json")
+    # ✓ and … where the terminal or the pipe cannot show them: a question mark, not a crash.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     app = build([named] if named in COMMANDS else list(COMMANDS))
     try:
-        result = app(args=list(arguments), standalone_mode=False, prog_name="pytau-hpc")
+        result = app(args=arguments, standalone_mode=False, prog_name="pytau-hpc")
     except PytauHpcError as error:
-        _show(error, as_json=_wants_json(arguments))
+        _show(error, as_json="--json" in arguments)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -78,10 +91,6 @@ def run(arguments: Sequence[str]) -> int:
         show()
         return int(code)
     return result if isinstance(result, int) else 0
-
-
-def _wants_json(arguments: Sequence[str]) -> bool:
-    return "--json" in arguments or os.environ.get("PYTAU_HPC_OUTPUT") == "json"
 
 
 def _show(error: PytauHpcError, *, as_json: bool) -> None:

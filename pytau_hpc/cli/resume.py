@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from pytau_hpc.cli.options import Json, Sweep, Where
 from pytau_hpc.cli.sending import send
 from pytau_hpc.cli.submit import DryRun, Memory, PerTask, Profile, Time, Workers, Yes
+
+Errors = Annotated[
+    bool, typer.Option("--errors", help="Also what is final, once you have mended the cause.")
+]
 
 
 def command(
@@ -17,6 +25,7 @@ def command(
     time: Time = None,
     points_per_task: PerTask = None,
     where: Where = None,
+    errors: Errors = False,
     as_json: Json = False,
 ) -> int:
     """Retry what failed, with more memory or time where that was the cause, and send what never ran."""
@@ -33,5 +42,6 @@ def command(
         time=time,
         points_per_task=points_per_task,
         where=where,
+        errors=errors,
         as_json=as_json,
     )

@@ -11,7 +11,7 @@ from pytau_hpc.collect import collect
 from pytau_hpc.errors import UserError
 from pytau_hpc.executors import executor
 from pytau_hpc.executors.profile import find_profile
-from pytau_hpc.ledger import queries
+from pytau_hpc.ledger import queries, summary
 from pytau_hpc.reports import sending as report
 from pytau_hpc.reports.live import LiveBar
 from pytau_hpc.submit import Done, Order, Prepared, prepare, submit
@@ -35,6 +35,7 @@ def send(
     points_per_task: int | None,
     where: str | None,
     as_json: bool,
+    errors: bool = False,
 ) -> int:
     """Run one of the two commands; returns the exit code."""
     place = find_sweep(sweep)
@@ -44,6 +45,7 @@ def send(
         request=Request(mem_gb=mem, time_min=_minutes(time), points_per_task=points_per_task),
         workers=jobs,
         only=_only(place, where),
+        errors=errors,
     )
     if dry_run:
         prepared = prepare(place, order)
@@ -97,7 +99,7 @@ def _closing(place: SweepDir, done: Done, *, as_json: bool, summary: bool) -> in
         print(json.dumps(report.outcome_json(place, done, counts)))
     elif summary:
         print(report.outcome_text(place, done, counts))
-        for line in report.next_steps(place, done, counts):
+        for line in report.next_steps(place, done, counts, again=_would_resume(place, done)):
             talk(line)
     if done.sent is None:
         return 0
@@ -106,6 +108,14 @@ def _closing(place: SweepDir, done: Done, *, as_json: bool, summary: bool) -> in
     blocked = not done.sent.job_ids
     bad = sum(count.points for count in counts if count.state in ("failed", "lost", "interrupted"))
     return FINISHED_WITH_FAILURES if blocked and bad else 0
+
+
+def _would_resume(place: SweepDir, done: Done) -> bool:
+    """Whether `resume` would send anything now; not asked where a scheduler has just taken tasks."""
+    if done.sent is not None and done.sent.job_ids:
+        return False
+    order = Order(command=Command.RESUME, profile=find_profile("local"))
+    return prepare(place, order).submission is not None
 
 
 def _notes(prepared: Prepared) -> None:
@@ -135,7 +145,12 @@ def _only(place: SweepDir, where: str | None) -> frozenset[str] | None:
     if where is None:
         return None
     with collect(place, ask=False) as collected:
-        return frozenset(row["point_id"] for row in queries.points(collected.ledger, where))
+        found = frozenset(summary.point_ids(collected.ledger, summary.Which(where=where)))
+    if not found:
+        raise UserError(
+            f"no point matches --where {where!r}", help=f"pytau-hpc status {place.name} --points"
+        )
+    return found
 
 
 def _minutes(time: str | None) -> int | None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pytau_hpc.data.reader import Option, Reader, Values
 from pytau_hpc.data.transforms import TRANSFORMS, Transform
 from pytau_hpc.errors import BadData, did_you_mean
+from pytau_hpc.plugins import Registry
 
 __all__ = ["READERS", "TRANSFORMS", "Option", "Reader", "Transform", "Values", "reader_of"]
 
@@ -28,60 +29,65 @@ _NAMING = {
     ),
 }
 
-READERS: Mapping[str, Reader] = {
-    "blech_hdf5": Reader(
-        name="blech_hdf5",
-        module="pytau_hpc.data.blech_hdf5",
-        summary="blech_clust session folders: spike trains by dig_in, regions and tastes from the .info file",
-        kind="spikes",
-        suffixes=_HDF5,
-        folders=True,
-        options=_NAMING,
-    ),
-    "hdf5": Reader(
-        name="hdf5",
-        module="pytau_hpc.data.hdf5",
-        summary="one HDF5 dataset of spikes, [taste ×] trial × neuron × ms",
-        kind="spikes",
-        suffixes=_HDF5,
-        folders=True,
-        options={
-            **_NAMING,
-            "dataset": Option(str, required=True, help="path of the array inside the file"),
-        },
-    ),
-    "npy": Reader(
-        name="npy",
-        module="pytau_hpc.data.npy",
-        summary="NumPy arrays (.npy, .npz), binned already",
-        kind="binned",
-        suffixes=(".npy", ".npz"),
-        options={**_NAMING, "key": Option(str, help="which array of an .npz file")},
-    ),
-    "csv": Reader(
-        name="csv",
-        module="pytau_hpc.data.csv_column",
-        summary="one column of a CSV file, binned already",
-        kind="binned",
-        suffixes=(".csv",),
-        options={**_NAMING, "column": Option(str, help="name of the column")},
-    ),
-    "synthetic": Reader(
-        name="synthetic",
-        module="pytau_hpc.data.synthetic_reader",
-        summary="simulated spikes with known changepoints; nothing on disk",
-        kind="spikes",
-        options={
-            "sessions": Option(int, default=2, minimum=1, help="how many sessions, of two animals"),
-            "tastes": Option(int, default=4, minimum=1, help="tastes per session"),
-            "trials": Option(int, default=30, minimum=1, help="trials per taste"),
-            "neurons": Option(int, default=10, minimum=1, help="neurons per session"),
-            "n_states": Option(int, default=4, minimum=1, help="true number of states"),
-            "seed": Option(int, default=0, minimum=0, help="seed of the random numbers"),
-            "duration_ms": Option(int, default=2000, minimum=1, help="length of a trial"),
-        },
-    ),
-}
+READERS: Mapping[str, Reader] = Registry(
+    "READERS",
+    {
+        "blech_hdf5": Reader(
+            name="blech_hdf5",
+            module="pytau_hpc.data.blech_hdf5",
+            summary="blech_clust session folders: spike trains by dig_in, regions and tastes from the .info file",
+            kind="spikes",
+            suffixes=_HDF5,
+            folders=True,
+            options=_NAMING,
+        ),
+        "hdf5": Reader(
+            name="hdf5",
+            module="pytau_hpc.data.hdf5",
+            summary="one HDF5 dataset of spikes, [taste ×] trial × neuron × ms",
+            kind="spikes",
+            suffixes=_HDF5,
+            folders=True,
+            options={
+                **_NAMING,
+                "dataset": Option(str, required=True, help="path of the array inside the file"),
+            },
+        ),
+        "npy": Reader(
+            name="npy",
+            module="pytau_hpc.data.npy",
+            summary="NumPy arrays (.npy, .npz), binned already",
+            kind="binned",
+            suffixes=(".npy", ".npz"),
+            options={**_NAMING, "key": Option(str, help="which array of an .npz file")},
+        ),
+        "csv": Reader(
+            name="csv",
+            module="pytau_hpc.data.csv_column",
+            summary="one column of a CSV file, binned already",
+            kind="binned",
+            suffixes=(".csv",),
+            options={**_NAMING, "column": Option(str, help="name of the column")},
+        ),
+        "synthetic": Reader(
+            name="synthetic",
+            module="pytau_hpc.data.synthetic_reader",
+            summary="simulated spikes with known changepoints; nothing on disk",
+            kind="spikes",
+            options={
+                "sessions": Option(
+                    int, default=2, minimum=1, help="how many sessions, of two animals"
+                ),
+                "tastes": Option(int, default=4, minimum=1, help="tastes per session"),
+                "trials": Option(int, default=30, minimum=1, help="trials per taste"),
+                "neurons": Option(int, default=10, minimum=1, help="neurons per session"),
+                "n_states": Option(int, default=4, minimum=1, help="true number of states"),
+                "seed": Option(int, default=0, minimum=0, help="seed of the random numbers"),
+                "duration_ms": Option(int, default=2000, minimum=1, help="length of a trial"),
+            },
+        ),
+    },
+)
 
 
 def reader_of(name: str) -> Reader:

@@ -8,6 +8,7 @@ long as the fit needs to reach one.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shlex
 import signal
@@ -26,6 +27,8 @@ from pytau_hpc.sweep.submission import Submission, Task
 
 if TYPE_CHECKING:
     from submitit.local.local import LocalJob
+
+log = logging.getLogger(__name__)
 
 #: submitit's own default kills a local task after two minutes.
 _NO_TIME_LIMIT_MIN = 366 * 24 * 60
@@ -52,11 +55,15 @@ class LocalExecutor:
         folder = sweep.submission(submission.uuid) / "submitit"
         starter = _starter(folder)
         limit = _limit(submission, workers)
+        told = False
         with _catching_interrupt() as stop:
             while running or (waiting and not stop.is_set()):
                 while waiting and len(running) < limit and not stop.is_set():
                     running.append(_start(starter, sweep, submission, waiting.pop(0)))
                 if stop.is_set():
+                    if not told:
+                        log.warning("Stopping: every fit goes on to its next checkpoint …")
+                        told = True
                     _ask_to_stop(running)
                 time.sleep(_POLL_S)
                 running = [job for job in running if not _ended(job, folder)]

@@ -157,7 +157,6 @@ class Limits(Strict):
     """How far tasks may go: how many at once, how large an array, how much a retry may ask for."""
 
     max_running_tasks: Annotated[int, Field(ge=1)] | None = None
-    max_queued_tasks: Annotated[int, Field(ge=1)] | None = None
     max_array_size: Annotated[int, Field(ge=1)] | None = None
     mem_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     time: TimeField | None = None

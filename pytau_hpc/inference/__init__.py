@@ -9,11 +9,13 @@ from collections.abc import Mapping
 
 from pytau_hpc.inference import advi
 from pytau_hpc.inference.method import MethodKind
-from pytau_hpc.plugins import registered
+from pytau_hpc.plugins import Registry
 
-METHODS: Mapping[str, MethodKind] = {
-    "advi": advi.KIND,
-    **registered("METHODS"),
-}
+METHODS: Mapping[str, MethodKind] = Registry(
+    "METHODS",
+    {
+        "advi": advi.KIND,
+    },
+)
 
 __all__ = ["METHODS", "MethodKind"]

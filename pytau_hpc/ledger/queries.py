@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from pytau_hpc.errors import UserError
 from pytau_hpc.ledger.ledger import Ledger
 
 
@@ -32,31 +29,14 @@ def counts(ledger: Ledger) -> list[StateCount]:
     return [StateCount(state=state, kind=kind, points=n) for state, kind, n in rows]
 
 
-def points(
-    ledger: Ledger, where: str | None = None, arguments: Sequence[Any] = ()
-) -> list[sqlite3.Row]:
-    """Rows of the view `points`, in the order of the manifest. `where` is an SQL condition that a person wrote.
-
-    Raises
-    ------
-    UserError : SQLite cannot make sense of the condition; its words are in the message
-    """
+def points(ledger: Ledger) -> list[sqlite3.Row]:
+    """Rows of the view `points`: every planned point, in the order of the manifest."""
     if (
         ledger.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'points'").fetchone()
         is None
     ):
         return []
-    sql = "SELECT * FROM points" + (f" WHERE ({where})" if where else "")
-    try:
-        ledger.connection.execute("PRAGMA query_only = ON")
-        return ledger.connection.execute(sql, arguments).fetchall()
-    except sqlite3.Error as error:
-        raise UserError(
-            f"--where {where!r} is not a condition on the points: {error}",
-            help=f"columns: {', '.join(axes(ledger))}, state, kind, attempts, elapsed_s, elbo, …",
-        ) from None
-    finally:
-        ledger.connection.execute("PRAGMA query_only = OFF")
+    return ledger.connection.execute("SELECT * FROM points").fetchall()
 
 
 def open_tasks(ledger: Ledger) -> list[sqlite3.Row]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from pytau_hpc.ledger.ledger import Ledger
 from pytau_hpc.sweep.state import (
+    OWN_FAULT,
     AttemptFacts,
     Kind,
     Outcome,
@@ -21,18 +22,6 @@ from pytau_hpc.sweep.state import (
     State,
     TaskFacts,
     state_of,
-)
-
-#: Kinds whose attempts are charged to the budget of failures; the others are somebody else's fault.
-FAILURE_KINDS = frozenset(
-    {
-        Kind.OUT_OF_MEMORY,
-        Kind.TIMEOUT,
-        Kind.EXCEPTION,
-        Kind.NON_FINITE,
-        Kind.BAD_INPUT,
-        Kind.NO_SPACE,
-    }
 )
 
 _TaskKey = tuple[str, int]
@@ -244,8 +233,8 @@ def _charged(history: Sequence[_Placed], states: Sequence[PointState]) -> tuple[
         ]
         if end.state in (State.FAILED, State.LOST, State.INTERRUPTED):
             kinds.append(end.kind or Kind.KILLED)
-        failures += sum(kind in FAILURE_KINDS for kind in kinds)
-        interruptions += sum(kind not in FAILURE_KINDS for kind in kinds)
+        failures += sum(kind in OWN_FAULT for kind in kinds)
+        interruptions += sum(kind not in OWN_FAULT for kind in kinds)
     return failures, interruptions
 
 

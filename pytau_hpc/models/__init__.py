@@ -14,11 +14,15 @@ from pytau_hpc.models import (
     single_taste_poisson,
 )
 from pytau_hpc.models.kind import ModelKind
+from pytau_hpc.plugins import Registry
 
-MODELS: Mapping[str, ModelKind] = {
-    "single_taste_poisson": single_taste_poisson.KIND,
-    "gaussian_changepoint_mean_2d": gaussian_changepoint_mean_2d.KIND,
-    "poisson_changepoint_1d": poisson_changepoint_1d.KIND,
-}
+MODELS: Mapping[str, ModelKind] = Registry(
+    "MODELS",
+    {
+        "single_taste_poisson": single_taste_poisson.KIND,
+        "gaussian_changepoint_mean_2d": gaussian_changepoint_mean_2d.KIND,
+        "poisson_changepoint_1d": poisson_changepoint_1d.KIND,
+    },
+)
 
 __all__ = ["MODELS", "ModelKind"]

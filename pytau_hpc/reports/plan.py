@@ -150,8 +150,6 @@ def _values(values: Sequence[Any], width: int) -> str:
 def _value(value: Any) -> str:
     if value is None:
         return "-"
-    if isinstance(value, (list, tuple)) and len(value) == 2:
-        return f"{value[0]}–{value[1]}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -168,18 +168,17 @@ def _finals(left: Sequence[Choice], most: int = 10) -> list[str]:
     return lines + ([f"  … {len(finals) - most} more"] if len(finals) > most else [])
 
 
-def next_steps(sweep: SweepDir, done: Done, counts: Sequence[StateCount]) -> list[str]:
-    """What to type next."""
+def next_steps(
+    sweep: SweepDir, done: Done, counts: Sequence[StateCount], *, again: bool
+) -> list[str]:
+    """What to type next; `again`: `resume` would send something."""
     total = _totals(counts)
     steps = []
-    again = (
-        total[State.INTERRUPTED] + total[State.FAILED] + total[State.LOST] + total[State.PLANNED]
-    )
     if done.sent is not None and done.sent.job_ids:
         steps.append(f"pytau-hpc status {sweep.name} --watch")
     if total[State.FAILED]:
         steps.append(f"pytau-hpc status {sweep.name} --failed")
-    if done.sent is not None and not done.sent.job_ids and again:
+    if again:
         steps.append(f"pytau-hpc resume {sweep.name}")
     elif total[State.SUCCEEDED] == sum(total.values()):
         steps.append(f"pytau-hpc export {sweep.name} --csv {sweep.name}.csv")

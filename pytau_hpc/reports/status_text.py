@@ -145,7 +145,7 @@ def _left(status: Status) -> list[str]:
     if status.left_s is not None and status.rate is not None:
         parts.append(f"about {roughly(status.left_s)} at {per_minute(status.rate.per_s)}")
     if status.used.cpu_s:
-        parts.append(f"{hours(status.used.cpu_s)} CPU-hours used")
+        parts.append(f"{hours(status.used.cpu_s)} CPU-hours")
     return (
         [f"Left    {' · '.join(parts)}" if status.left_s is not None else f"Used    {parts[0]}"]
         if parts

@@ -58,6 +58,11 @@ class Request:
     time_min: int | None = None
     points_per_task: PointsPerTask | None = None
 
+    @classmethod
+    def of(cls, resources: Resources) -> Request:
+        """A request for exactly these resources."""
+        return cls(cpus=resources.cpus, mem_gb=resources.mem_gb, time_min=resources.time_min)
+
     def over(self, weaker: Request) -> Request:
         """The request, completed by a weaker one: command line > spec > profile."""
         return Request(

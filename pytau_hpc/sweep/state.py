@@ -41,6 +41,12 @@ class Kind(StrEnum):
     NO_SPACE = "no_space"  #: disk or quota is full
 
 
+#: Kinds that are the fit's own fault; the others are somebody else's, and are counted apart.
+OWN_FAULT = frozenset(
+    {Kind.OUT_OF_MEMORY, Kind.TIMEOUT, Kind.EXCEPTION, Kind.NON_FINITE, Kind.BAD_INPUT}
+)
+
+
 class Liveness(StrEnum):
     """Three-valued on purpose: unknown never changes a state."""
 

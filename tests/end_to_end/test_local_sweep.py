@@ -182,6 +182,57 @@ def test_a_removed_result_is_made_again(toy):
     assert arrays(lost) == good
 
 
+def test_a_damaged_result_is_put_aside_and_made_again(toy):
+    """A result that does not open is no result, whoever wrote it."""
+    sweep = toy(sessions=1)
+    sweep.run("submit", "-j", "1")
+    damaged = sweep.results()[0]
+    good = arrays(damaged)
+    damaged.unlink()
+    assert sweep.counts() == {"succeeded": 3, "planned": 1}
+    damaged.write_bytes(b"\x89HDF\r\n\x1a\n and then nothing")
+
+    sweep.run("submit", "-j", "1")
+
+    assert sweep.counts() == {"succeeded": 4}
+    assert arrays(damaged) == good
+    assert (damaged.parent / f".damaged.{damaged.name}").exists()
+
+
+def test_a_study_can_be_moved_and_goes_on(toy, tmp_path):
+    """Every path in it is relative."""
+    sweep = toy()
+    sweep.run("submit", "-j", "1", "--where", "taste = 0")
+    moved = tmp_path / "elsewhere"
+    sweep.study.rename(moved)
+    sweep.study = moved
+
+    assert sweep.counts() == {"succeeded": 4, "planned": 4}
+    sweep.run("submit", "-j", "1")
+
+    assert sweep.counts() == {"succeeded": 8}
+    assert set(sweep.successes().values()) == {1}
+
+
+def test_a_ledger_that_is_no_database_is_thrown_away(toy):
+    sweep = toy(sessions=1)
+    sweep.run("submit", "-j", "1")
+    (sweep.path / "ledger.db").write_bytes(b"not a database" * 1000)
+
+    assert sweep.counts() == {"succeeded": 4}
+
+
+def test_what_was_final_runs_again_when_a_person_says_that_it_is_mended(toy):
+    """`--errors`: a module that was not loaded, a disk that was not mounted."""
+    sweep = toy(sessions=1, more="  fail: [never, non_finite]")
+    sweep.run("submit", "-j", "1", ok=(3,))
+    assert "Nothing to send" in sweep.run("resume").stdout
+
+    sweep.run("resume", "-j", "1", "--errors", ok=(3,))
+
+    assert sweep.rows("SELECT DISTINCT attempts FROM point WHERE state = 'failed'") == [(2,)]
+
+
 def test_another_sweep_finds_the_results_that_are_there(toy):
     """The same fit has the same id in any sweep."""
     first = toy()
