@@ -88,6 +88,9 @@ def main() -> None:
     chosen = parser.parse_args()
     size = SIZES[chosen.size]
     print(f"{MODEL}, {size[0]} trials × {size[1]} neurons × {size[2]} bins, {size[3]} states")
+    begun = cpu_seconds()
+    importlib.import_module("pytau_hpc.inference.advi_jax")
+    print(f"imports: {cpu_seconds() - begun:.1f} s")
     print(
         "engine   first (s)   median of the rest (s)   fits   loss of the same data   error (bins)"
     )

@@ -174,7 +174,8 @@ def _asked(row: Any) -> Resources | None:
         return None
     return Resources(
         cpus=row["req_cpus"],
-        mem_gb=row["req_mem_bytes"] / 2**30,
+        # Rounded: bytes are whole numbers, and 1.2 GiB has to stay the 1.2 GiB that was asked for.
+        mem_gb=round(row["req_mem_bytes"] / 2**30, 6),
         time_min=round(row["time_limit_s"] / 60),
     )
 

@@ -93,7 +93,7 @@ class _Engine:
         return np.random.Generator(np.random.SFC64(sequence))
 
     def tracks(self, starts: Sequence[Start]) -> list[Track]:
-        """The first `restarts` of the model's starts, or all ("auto"); the first one displaced where more are wanted."""
+        """The first `restarts` of the model's starts, or all ("auto"); where more are wanted, the first displaced."""
         wanted = self.settings["restarts"]
         if wanted == "auto":
             wanted = len(starts)
