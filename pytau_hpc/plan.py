@@ -19,7 +19,7 @@ from pytau_hpc.data import READERS, TRANSFORMS, Reader
 from pytau_hpc.errors import NotASweep, Problem, PytauHpcError, SpecInvalid, UserError
 from pytau_hpc.inference import METHODS
 from pytau_hpc.models import MODELS
-from pytau_hpc.plan_data import FactsCache, Gathered, Progress, find_sessions, gather
+from pytau_hpc.plan_data import FactsCache, Gathered, Progress, find_sessions, gather, passed_over
 from pytau_hpc.plan_points import PointMaker, same_fits
 from pytau_hpc.sweep.axes import Known
 from pytau_hpc.sweep.grid import Expansion, expand, same_value
@@ -146,6 +146,8 @@ def plan(
 
     sweep = SweepDir(study / "sweeps" / spec.name)
     previous, notes = _previous(sweep, spec_path, study)
+    base = Path(os.path.abspath(spec_path.parent))
+    notes = (*notes, *passed_over(spec, reader, base, study, sessions))
     axes = _values(expansion)
     draft = Draft(
         name=spec.name,

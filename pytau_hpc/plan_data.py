@@ -8,6 +8,7 @@ cannot make a wrong result, since the worker compares the digest again before it
 from __future__ import annotations
 
 import dataclasses
+import glob
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -67,6 +68,29 @@ def find_sessions(
         found += [dataclasses.replace(one, **_overrides(entry)) for one in matches]
     problems += _twice(spec, found)
     return found, problems
+
+
+def passed_over(
+    spec: Spec, reader: Reader, base: Path, study: Path, sessions: Sequence[Session]
+) -> tuple[str, ...]:
+    """A note about folders that a glob matches and that hold no session, so that nobody misses one unnoticed."""
+    used = [study / session.path for session in sessions if session.path]
+    folders = {
+        Path(match)
+        for entry in spec.sessions
+        for match in glob.glob(str(base / entry.path), recursive=True)
+        if os.path.isdir(match)
+    }
+    empty = sorted(
+        folder.name
+        for folder in folders
+        if not any(path == folder or path.is_relative_to(folder) for path in used)
+    )
+    if not empty or not reader.on_disk:
+        return ()
+    named = ", ".join(empty[:3]) + (", …" if len(empty) > 3 else "")
+    kinds = " or ".join(reader.suffixes)
+    return (f"passed over without a {kinds} file: {named}",)
 
 
 def _overrides(entry: Any) -> dict[str, str]:

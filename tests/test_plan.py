@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytau_hpc.data.synthetic import write_blech_session
 from pytau_hpc.errors import PytauHpcError, SpecInvalid
 from pytau_hpc.inference import METHODS
 from pytau_hpc.plan import PlanResult, plan
@@ -513,3 +514,25 @@ def test_the_walkthrough_session_is_planned(study: Path, recordings: Path):
     assert {point.shape for point in result.points} == {(30, 35, 40)}
     assert result.points[0].session.animal == "AM11"
     assert planned(study, text).n_read == 0
+
+
+def test_a_folder_without_a_recording_is_named(study):
+    """A glob passes over what is no session, and the plan says so."""
+    write_blech_session(
+        study / "data" / "AN01_x_260101_101500",
+        seed=1,
+        tastes=1,
+        trials=3,
+        regions={"gc": 2},
+        duration_ms=500,
+        window_ms=(0, 500),
+    )
+    (study / "data" / "AN02_x_260102_101500").mkdir()
+    (study / "s.yaml").write_text(
+        'name: s\ndata: {format: blech_hdf5, sessions: ["data/*"]}\n'
+        "grid: {window_ms: [[0, 500]], bin_ms: [50], model: [single_taste_poisson], n_states: [2]}\n"
+    )
+
+    result = plan(study / "s.yaml", study)
+
+    assert any("AN02_x_260102_101500" in note for note in result.notes)
