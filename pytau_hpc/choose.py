@@ -114,15 +114,17 @@ def _choice(
             final=final,
         )
 
+    # What the point had, or what spec and profile ask for now, whichever is more.
+    asked = resources.at_least(candidate.asked) if candidate.asked else resources
     if candidate.state is State.PLANNED:
-        return decided(True, "new")
+        return decided(True, "new", asked)
     if candidate.state in _LEFT:
         return decided(False, _LEFT[candidate.state], final=candidate.state is State.CANCELLED)
 
     kind = candidate.kind or Kind.KILLED
     retry = verdict(
         kind,
-        asked=candidate.asked or resources,
+        asked=asked,
         failures=candidate.failures,
         interruptions=candidate.interruptions,
         repeated_error=candidate.repeated_error,

@@ -13,22 +13,22 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from pytau_hpc.errors import LockTimeout
-from pytau_hpc.executors import executor
-from pytau_hpc.executors.base import Gone, OpenTask, TaskKey
+from pytau_hpc.executors.base import Gone, TaskKey
 from pytau_hpc.files import publish_text
 from pytau_hpc.ledger import queries
-from pytau_hpc.ledger.ledger import Ledger, LedgerDamaged, remove
+from pytau_hpc.ledger.connection import LedgerDamaged, LedgerUnwritable, remove
+from pytau_hpc.ledger.ledger import Ledger
 from pytau_hpc.ledger.states import restate
+from pytau_hpc.liveness import look, waiting_before
 from pytau_hpc.sweep.journal import read_from
 from pytau_hpc.sweep.manifest import read_manifest, revisions
-from pytau_hpc.sweep.process import ProcessIdentity
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import Kind
 from pytau_hpc.sweep.submission import Submission
@@ -36,8 +36,6 @@ from pytau_hpc.sweep.submission import Submission
 _JOURNAL_NAME = re.compile(r"(\d+)\.r(\d+)\.jsonl")
 #: A folder changed less than this ago may change again within the resolution of its time stamp: look again.
 _SETTLED_S = 2.0
-#: A scheduler is asked at most this often, unless a decision depends on the answer.
-_ASK_EVERY_S = 30.0
 
 
 @dataclass
@@ -88,8 +86,8 @@ def collect(
             except LedgerDamaged:
                 remove(sweep.ledger)
                 return _collect_into(Ledger.open(sweep.ledger), sweep, now, ask=ask, fresh=fresh)
-    except PermissionError:
-        # A folder of somebody else in which even the lock may not be touched.
+    except (PermissionError, LedgerUnwritable):
+        # Somebody else's folder or file, or a full disk: the same answer, from a private copy.
         return _collect_into(Ledger.in_memory(sweep.ledger), sweep, now, ask=False, fresh=False)
     except Timeout:
         raise LockTimeout(
@@ -104,6 +102,7 @@ def _collect_into(
     found = Collected(ledger)
 
     def work() -> None:
+        found.waiting = waiting_before(ledger)
         _read_manifest(ledger, sweep)
         _read_submissions(ledger, sweep)
         uuids = [
@@ -115,7 +114,10 @@ def _collect_into(
             _read_verdicts(ledger, sweep, uuid)
         _look_for_results(ledger, sweep, now)
         if ask:
-            _ask_executors(ledger, sweep, found, now, fresh)
+            seen = look(ledger, now=now, fresh=fresh)
+            _write_verdicts(ledger, sweep, seen.gone, now)
+            found.waiting, found.notes = seen.waiting, seen.notes
+            found.reachable, found.looked = seen.reachable, seen.complete
         restate(ledger, found.waiting)
         if found.looked:
             queries.close_finished_submissions(ledger, found.waiting)
@@ -126,6 +128,33 @@ def _collect_into(
         ledger.close()
         raise
     return found
+
+
+def settle(sweep: SweepDir, uuid: str, not_begun: Collection[int]) -> None:
+    """Write down what became of the tasks of a local submission, now that its sender waits for none of them.
+
+    Those that had no turn are given back, as if they had never been sent. Others that never said a word never started.
+    """
+    now = time.time()
+    with collect(sweep, now=now, ask=False):
+        pass
+    with FileLock(sweep.ledger_lock, mode=0o664), Ledger.open(sweep.ledger) as ledger:
+
+        def work() -> None:
+            silent = queries.tasks_without_a_run(ledger, uuid)
+            verdicts = [
+                Gone(
+                    submission=uuid,
+                    task=task,
+                    run=None,
+                    kind=None if task in not_begun else Kind.NEVER_STARTED,
+                )
+                for task in silent
+            ]
+            _write_verdicts(ledger, sweep, verdicts, now)
+            restate(ledger, waiting_before(ledger))
+
+        ledger.in_transaction(work)
 
 
 # -- the plan and the submissions -----------------------------------------------------------------------------------
@@ -143,6 +172,9 @@ def _read_submissions(ledger: Ledger, sweep: SweepDir) -> None:
     submissions = [Submission.read(path) for path in paths if path.exists()]
     for submission in sorted(submissions, key=lambda submission: submission.number):
         ledger.add_submission(submission)
+    for uuid in queries.open_submissions(ledger):
+        if sweep.refused_file(uuid).exists():
+            ledger.mark_refused(uuid)
 
 
 # -- journals and verdicts ------------------------------------------------------------------------------------------
@@ -178,7 +210,7 @@ def _read_verdicts(ledger: Ledger, sweep: SweepDir, uuid: str) -> None:
         except FileNotFoundError:
             break
         for task, run, kind in verdicts:
-            ledger.mark_gone(uuid, task, run, Kind(kind))
+            ledger.mark_gone(uuid, task, run, None if kind is None else Kind(kind))
         done += 1
         ledger.set_hint(f"verdicts:{uuid}", str(done), 0.0)
 
@@ -194,7 +226,7 @@ def _write_verdicts(ledger: Ledger, sweep: SweepDir, gone: Iterable[Gone], now: 
         body = {
             "format": 1,
             "at": now,
-            "verdicts": [[v.task, v.run, v.kind.value] for v in verdicts],
+            "verdicts": [[v.task, v.run, v.kind and v.kind.value] for v in verdicts],
         }
         if publish_text(folder / f"{number:06}.json", json.dumps(body) + "\n"):
             _read_verdicts(ledger, sweep, uuid)
@@ -223,8 +255,12 @@ def _look_for_results(ledger: Ledger, sweep: SweepDir, now: float) -> None:
             "SELECT point_id, result_path, has_result FROM point WHERE result_folder = ?", (folder,)
         ):
             listed = Path(path).name in names
-            if listed and not has_result and _adopt(ledger, sweep, point_id, path):
-                changed[point_id] = True
+            if listed and not has_result:
+                if _adopt(ledger, sweep, point_id, path):
+                    changed[point_id] = True
+                else:
+                    # Perhaps a copy that is still being made: look again next time.
+                    ledger.forget_hint(f"results:{folder}")
             elif has_result and not listed and not (sweep.study / path).exists():
                 changed[point_id] = False
         ledger.set_results(changed)
@@ -249,72 +285,6 @@ def _adopt(ledger: Ledger, sweep: SweepDir, point_id: str, path: str) -> bool:
         return False
     ledger.adopt(point_id, attrs.get("quality") or {})
     return True
-
-
-# -- who is alive ---------------------------------------------------------------------------------------------------
-
-
-def _ask_executors(
-    ledger: Ledger, sweep: SweepDir, found: Collected, now: float, fresh: bool
-) -> None:
-    tasks: dict[str, list[OpenTask]] = defaultdict(list)
-    for row in queries.open_tasks(ledger):
-        process = None
-        if row["pid"] is not None:
-            process = ProcessIdentity(
-                host=row["process_host"],
-                boot_id=row["boot_id"],
-                pid=row["pid"],
-                started=row["process_started"],
-            )
-        tasks[row["executor"]].append(
-            OpenTask(
-                submission=row["submission"],
-                task=row["task"],
-                array=row["array"],
-                element=row["element"],
-                job_name=f"{row['job_prefix']}.{row['array']}",
-                driver=ProcessIdentity.from_json(json.loads(row["driver"])),
-                grace_s=row["grace_s"],
-                time_limit_s=row["time_limit_s"],
-                run=row["run"],
-                run_over=bool(row["run_over"]),
-                run_ended=row["run_ended"],
-                run_process=process,
-                run_started_at=row["run_started_at"],
-            )
-        )
-    notes: list[str] = []
-    gone: list[Gone] = []
-    waiting, looked = set(found.waiting), True
-    for name, held in tasks.items():
-        remembered = ledger.hint(f"look:{name}")
-        before = json.loads(remembered[0]) if remembered else {"absent": {}, "waiting": []}
-        if name == "slurm" and not fresh and remembered and 0 <= now - remembered[1] < _ASK_EVERY_S:
-            waiting |= {(uuid, task) for uuid, task in before["waiting"]}
-            found.reachable, looked = True, False
-            continue
-        sighting = executor(name).look(held, absent=before["absent"], now=now)
-        if sighting.reachable is not None:
-            found.reachable = sighting.reachable
-            looked = looked and sighting.reachable
-        if sighting.note:
-            notes.append(sighting.note)
-        waiting |= sighting.waiting
-        gone += sighting.gone
-        if sighting.reachable is not False:
-            kept = {"absent": dict(sighting.absent), "waiting": sorted(sighting.waiting)}
-            ledger.set_hint(f"look:{name}", json.dumps(kept), now)
-    _write_verdicts(ledger, sweep, gone, now)
-    for key in frozenset(waiting) ^ _waiting_before(ledger):
-        ledger.touch_task(*key)
-    ledger.set_hint("waiting", json.dumps(sorted(waiting)), now)
-    found.waiting, found.notes, found.looked = frozenset(waiting), tuple(notes), looked
-
-
-def _waiting_before(ledger: Ledger) -> frozenset[TaskKey]:
-    hint = ledger.hint("waiting")
-    return frozenset((uuid, task) for uuid, task in json.loads(hint[0])) if hint else frozenset()
 
 
 # -- folders --------------------------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ class Run:
     ends_at: float | None
     stop: Stop = field(default_factory=Stop)
     known_submissions: set[str] = field(default_factory=set)
+    taken: dict[str, set[str]] = field(default_factory=dict)
 
     @property
     def prefix(self) -> str:
@@ -91,26 +92,28 @@ class Run:
             return False
         return self.ends_at - time.monotonic() <= self.array.resources.warning_s + 65.0
 
-    def is_superseded(self) -> bool:
-        """Whether a newer run of this task exists, or a newer submission that holds any of its points.
+    @property
+    def has_successor(self) -> bool:
+        """Whether a newer run of this task exists: then this one is a zombie, whose node was given up."""
+        return self.sweep.journal(self.submission.uuid, self.task.number, self.number + 1).exists()
 
-        Then this run is a zombie: its node was given up, or its sender declared it dead. Nothing that it writes can
-        do harm, but it should not go on computing what somebody else computes.
+    def is_taken(self, point: Point) -> bool:
+        """Whether a newer submission holds the point.
+
+        Nothing that this run writes about it could do harm, but it should not compute what somebody else computes.
         """
-        if self.sweep.journal(self.submission.uuid, self.task.number, self.number + 1).exists():
-            return True
-        ours = {point.point_id for point in self.task.points}
         for uuid in set(_names(self.sweep.submissions)) - self.known_submissions:
             path = self.sweep.submission_file(uuid)
             if uuid.startswith(".") or not path.exists():
                 continue
-            other = Submission.read(path)
             self.known_submissions.add(uuid)
-            if other.number > self.submission.number and any(
-                point.point_id in ours for task in other.tasks for point in task.points
-            ):
-                return True
-        return False
+            other = Submission.read(path)
+            if other.number > self.submission.number:
+                self.taken[uuid] = {one.point_id for task in other.tasks for one in task.points}
+        return any(
+            point.point_id in held and not self.sweep.refused_file(uuid).exists()
+            for uuid, held in self.taken.items()
+        )
 
 
 def open_run(sweep: SweepDir, submission: Submission, array: Array, task: Task) -> Run:

@@ -6,6 +6,7 @@ afterwards, the next command finds the submission in its folder and the array by
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 from pytau_hpc import worker
 from pytau_hpc.choose import Candidate, Choices, Command, choose
-from pytau_hpc.collect import collect, submit_lock
+from pytau_hpc.collect import collect, settle, submit_lock
 from pytau_hpc.errors import PytauHpcError, SubmitRefused
 from pytau_hpc.executors import executor, inline
 from pytau_hpc.executors.base import Sent
@@ -128,7 +129,9 @@ def submit(
         if not way.blocks:
             return Done(prepared=prepared, sent=_send(sweep, submission, order.workers, tick))
     # Local tasks run outside the lock: another resume meanwhile finds them alive and leaves them alone.
-    return Done(prepared=prepared, sent=_send(sweep, submission, order.workers, tick))
+    sent = _send(sweep, submission, order.workers, tick)
+    settle(sweep, submission.uuid, sent.not_begun)
+    return Done(prepared=prepared, sent=sent)
 
 
 def _send(
@@ -146,10 +149,13 @@ def _send(
 
 
 def _take_back(sweep: SweepDir, submission: Submission) -> None:
-    """Remove a submission of which the scheduler took nothing, so that its points are planned again at once."""
-    hidden = sweep.submissions / f".refused.{submission.uuid}"
-    os.rename(sweep.submission(submission.uuid), hidden)
-    shutil.rmtree(hidden, ignore_errors=True)
+    """Say that the scheduler took nothing of a submission, so that its points are free again at once.
+
+    It is said in a file, not by removing the submission: somebody's `status` may have seen it.
+    """
+    said = json.dumps({"format": 1, "at": time.time()}) + "\n"
+    publish_text(sweep.refused_file(submission.uuid), said)
+    shutil.rmtree(sweep.submission(submission.uuid) / "submitit", ignore_errors=True)
     shutil.rmtree(sweep.logs_of(submission.uuid), ignore_errors=True)
 
 
@@ -217,6 +223,7 @@ def _submission(
         executor=profile.executor,
         profile=profile.to_json(),
         driver=this_process(),
+        uid=os.getuid(),
         checkpoint_s=manifest.checkpoint_s,
         grace_s=manifest.retry.grace_s,
         arrays=arrays,

@@ -17,6 +17,7 @@ from typing import Any
 
 from pytau_hpc import warm_cache
 from pytau_hpc.deaths import Death, OomCounter, classify
+from pytau_hpc.fit import describe
 from pytau_hpc.fit_process import FitProcess
 from pytau_hpc.run import Run
 from pytau_hpc.scratch import make_scratch, remove_scratch, scratch_base
@@ -49,23 +50,28 @@ class FitProcesses:
 
     def fit(self, point: Point) -> Mapping[str, Any]:
         """Have one point fitted; returns how it ended, also when the process died."""
-        process = self._process or self._start()
+        try:
+            process = self._process or self._start()
+        except OSError as error:  # scratch that is full or not there: the point fails, and says why
+            return {"end": "failed", **describe(error)}
         counter = OomCounter.read(process.pid)
         process.command(self._run.request(point).to_json())
         report = Report(self._run, point)
-        told_to_stop = False
+        told_to_stop = taken = False
         while True:
             for message in process.hear(1.0, self._wake):
                 if "end" in message:
-                    return message
+                    return self._given_up(message) if taken else message
                 report.heard(message)
-                if "checkpoint" in message and self._run.is_superseded():
+                if "checkpoint" in message and self._run.has_successor:
                     self._run.stop.superseded = True
+                if "checkpoint" in message and self._run.is_taken(point):
+                    taken = True
             report.saw_memory(process.rss_bytes())
             _drain(self._wake)
             if self._run.time_is_up and not self._run.stop.asked:
                 self._run.stop.kind = Kind.TIMEOUT
-            if self._run.stop.asked and not told_to_stop:
+            if (self._run.stop.asked or taken) and not told_to_stop:
                 process.command({"stop": self._run.stop.because})
                 told_to_stop = True
             status = process.exit_status()
@@ -76,6 +82,15 @@ class FitProcesses:
                 self._process = None
                 process.close()
                 return last_words[0] if last_words else self._death(status, report, counter)
+
+    def _given_up(self, ending: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The end of a fit that a newer submission has taken. A process that was told to stop fits no more."""
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+        if ending["end"] != "interrupted":
+            return ending
+        return {"end": "skipped", "because": "a newer submission has it"}
 
     @property
     def _cache(self) -> Path:
@@ -130,6 +145,11 @@ class Report:
         self.peak_rss_bytes: int | None = None
 
     def heard(self, message: Mapping[str, Any]) -> None:
+        # No promise is made here, so a full disk must not end a healthy fit.
+        with contextlib.suppress(OSError):
+            self._write(message)
+
+    def _write(self, message: Mapping[str, Any]) -> None:
         if "checkpoint" in message:
             self._run.journal.append(
                 EventKind.CHECKPOINT, point=self._point.point_id, iteration=message["checkpoint"]

@@ -51,10 +51,10 @@ def _fit_all(run: Run, fit: Callable[[Point], Mapping[str, Any]]) -> None:
     for point in run.task.points:
         if run.stop.asked:
             return
-        if run.is_superseded():
+        if run.has_successor:
             run.stop.superseded = True
             return
-        if point.point_id in done_before:
+        if point.point_id in done_before or run.is_taken(point):
             continue
         if run.time_is_up:
             run.stop.kind = Kind.TIMEOUT
@@ -73,7 +73,9 @@ def _record_ending(run: Run, point: Point, ending: Mapping[str, Any]) -> None:
         run.journal.append(EventKind.POINT_SUCCEEDED, sync=True, point=point.point_id, **told)
     elif ending["end"] == "skipped":
         run.journal.append(
-            EventKind.POINT_SKIPPED, point=point.point_id, because="its result is there already"
+            EventKind.POINT_SKIPPED,
+            point=point.point_id,
+            because=ending.get("because", "its result is there already"),
         )
     elif ending["end"] == "interrupted":
         kind = (run.stop.kind or Kind.KILLED).value

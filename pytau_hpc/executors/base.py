@@ -24,7 +24,7 @@ class OpenTask:
     """A task of which nothing says that it is over, as the ledger knows it.
 
     `run` is its newest run, None where none has started; `run_over`: that run has ended or was found gone;
-    `run_ended`: what it said when it ended.
+    `run_ended`: what it said when it ended; `run_last_seen_at`: its newest record. `ours`: this user sent it.
     """
 
     submission: str
@@ -40,6 +40,8 @@ class OpenTask:
     run_ended: str | None = None
     run_process: ProcessIdentity | None = None
     run_started_at: float | None = None
+    run_last_seen_at: float | None = None
+    ours: bool = True
 
     @property
     def key(self) -> TaskKey:
@@ -48,12 +50,12 @@ class OpenTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Gone:
-    """A verdict: this run of a task (or the task, before any run: None) is gone, and why."""
+    """A verdict: this run of a task (or, None, the task) is gone, and why; without a kind, it was given back."""
 
     submission: str
     task: int
     run: int | None
-    kind: Kind
+    kind: Kind | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +78,11 @@ class Sighting:
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """What became of a submission. `stopped`: a person stopped it before all of its tasks had run."""
+    """What became of a submission. `stopped`: a person stopped it; `not_begun`: the tasks that had no turn then."""
 
     job_ids: Mapping[int, str] = field(default_factory=dict)
     stopped: bool = False
+    not_begun: tuple[int, ...] = ()
 
 
 class Executor(Protocol):

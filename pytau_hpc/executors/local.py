@@ -70,7 +70,7 @@ class LocalExecutor:
                 tick()
         with contextlib.suppress(OSError):
             folder.rmdir()
-        return Sent(stopped=stop.is_set())
+        return Sent(stopped=stop.is_set(), not_begun=tuple(task.number for task in waiting))
 
     def slots(self) -> int:
         return _cpus()

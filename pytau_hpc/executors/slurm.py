@@ -29,10 +29,12 @@ from pytau_hpc.sweep.submission import Array, Submission
 #: What a sweep is cut for where the profile does not say how many tasks may run at once.
 _USUAL_RUNNING_TASKS = 50
 
-#: sbatch errors that say nothing about whether the job was accepted, or that pass by themselves.
-_PASSING = re.compile(
-    r"timed out|unable to contact slurm controller|temporarily unable|connection refused|communication"
-    r"|zero bytes were transmitted|controller not responding",
+#: Words of sbatch that mean: not taken, and not by trying again. Whatever else goes wrong (a reply that was lost, a
+#: signal, words that we do not know) leaves open whether the array was accepted.
+_REFUSED = re.compile(
+    r"invalid|not permitted|permission denied|violates|requested|not available|unrecognized option|unable to open file"
+    r"|can ?not be satisfied|exceed|no partition|not allowed|disabled|unsupported|bad constraint|more processors"
+    r"|limit",
     re.IGNORECASE,
 )
 
@@ -96,8 +98,12 @@ class SlurmExecutor:
             try:
                 # One submitit "job" that sbatch makes an array: one pickle that nobody reads, not one per task.
                 return str(sender.submit(_nothing).job_id)
-            except (FailedJobError, FailedSubmissionError) as error:
+            except FailedJobError as error:
                 raise _refusal(str(error).strip(), submission, array, first=first) from None
+            except (
+                FailedSubmissionError
+            ) as error:  # accepted, in words that submitit does not understand
+                raise _unclear(str(error).strip(), submission) from None
 
     def slots(self) -> int:
         return _USUAL_RUNNING_TASKS
@@ -118,14 +124,19 @@ class SlurmExecutor:
         return squeue.judge(tasks, answer, absent=absent, now=now)
 
 
+def _unclear(words: str, submission: Submission) -> SchedulerUnreachable:
+    """The array may have been accepted: it is looked for by its name, never sent twice."""
+    return SchedulerUnreachable(
+        f"sbatch gave no clear answer:\n  {words or '(no words at all)'}",
+        help="`status` finds the array if SLURM took it; if not, `resume` sends it again "
+        f"after {submission.grace_s:.0f} s",
+    )
+
+
 def _refusal(words: str, submission: Submission, array: Array, *, first: bool) -> PytauHpcError:
     """What an sbatch that failed means: refused for good, or nothing clear."""
-    if _PASSING.search(words):
-        return SchedulerUnreachable(
-            f"sbatch gave no clear answer:\n  {words}",
-            help="`status` finds the array if SLURM took it; if not, `resume` sends it again "
-            f"after {submission.grace_s:.0f} s",
-        )
+    if not _REFUSED.search(words):
+        return _unclear(words, submission)
     asked = ", ".join(f"{key} {value}" for key, value in asked_for(submission, array).items())
     indented = words.replace("\n", "\n  ")
     return SubmitRefused(
@@ -150,6 +161,8 @@ def array_parameters(
     slurm = profile_value(submission, "slurm") or {}
     n = len(array.tasks)
     limit = workers or profile_value(submission, "limits", "max_running_tasks") or n
+    # The limit is for all arrays of the submission together.
+    limit = max(1, limit * n // len(submission.tasks))
     log = sweep.logs_of(submission.uuid) / "%a.slurm.log"
     if array.first:
         log = sweep.logs_of(submission.uuid) / f"array{array.number}.%a.slurm.log"

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 jax.config.update("jax_enable_x64", True)
 
 CHUNK = 250  # optimiser steps in one call: tens of milliseconds, so that a stop is answered soon
-BATCH = 64  # points whose log density is computed in one call
+BATCH = 32  # points whose log density is computed in one call
 MAX_STRUCTURES = 8
 MAX_SHAPES = 32
 

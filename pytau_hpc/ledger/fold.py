@@ -121,6 +121,7 @@ def _ending(outcome: Outcome) -> Callable[[sqlite3.Connection, _Key, Event], Non
         if outcome is Outcome.SUCCEEDED:
             _update_attempt(connection, key, event, {"phase": None, "done": None, "total": None})
             connection.execute("UPDATE point SET has_result = 1 WHERE point_id = ?", (p["point"],))
+            connection.execute("DELETE FROM adopted WHERE point_id = ?", (p["point"],))
 
     return ended
 

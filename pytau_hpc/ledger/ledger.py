@@ -9,34 +9,21 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pytau_hpc.errors import PytauHpcError
+from pytau_hpc.ledger.connection import connect, connect_to_memory, in_our_words
 from pytau_hpc.ledger.fold import fold
 from pytau_hpc.sweep.journal import Chapter
 from pytau_hpc.sweep.point import Point, label_of
 from pytau_hpc.sweep.state import Kind
 from pytau_hpc.sweep.submission import Submission
 
-SCHEMA_VERSION = "1"
-
-
-class LedgerDamaged(PytauHpcError):
-    """The file is not a sound database. It is an index: throw it away and build it again."""
-
-
-def _schema() -> str:
-    return resources.files("pytau_hpc.ledger").joinpath("schema.sql").read_text(encoding="utf-8")
-
 
 class Ledger:
     """A connection to the ledger of one sweep.
 
-    Open one with `Ledger.open` (to write, under the lock that `collect` holds), `Ledger.open_read_only` or
-    `Ledger.in_memory`. A file of another schema version, or one that SQLite calls malformed, is thrown away: it is
-    an index.
+    Open one with `Ledger.open` (to write, under the lock that `collect` holds) or `Ledger.in_memory`.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -47,61 +34,11 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
-        ledger = cls._try_open(path)
-        if ledger is None:
-            remove(path)
-            ledger = cls._try_open(path)
-            assert ledger is not None
-        return ledger
-
-    @classmethod
-    def _try_open(cls, path: Path) -> Ledger | None:
-        connection = sqlite3.connect(path, timeout=30, isolation_level=None)
-        try:
-            # A rollback journal that is truncated, never WAL: the file may lie on a network file system, where
-            # WAL's shared memory does not exist and where a deleted journal may still be seen by another host.
-            connection.execute("PRAGMA journal_mode = TRUNCATE")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA mmap_size = 0")
-            connection.execute("PRAGMA trusted_schema = OFF")
-            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if not tables:
-                _create(connection)
-            version = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-            if version is not None and version[0] == SCHEMA_VERSION:
-                return cls(connection)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                connection.close()
-                raise
-        connection.close()
-        return None
-
-    @classmethod
-    def open_read_only(cls, path: Path) -> Ledger:
-        return cls(
-            sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30, isolation_level=None)
-        )
+        return cls(connect(path))
 
     @classmethod
     def in_memory(cls, copy_of: Path | None = None) -> Ledger:
-        """A private ledger, started from the file where that can be read: for folders that we may not write to."""
-        connection = sqlite3.connect(":memory:", isolation_level=None)
-        if copy_of is not None and copy_of.exists():
-            try:
-                with sqlite3.connect(f"file:{copy_of}?mode=ro&immutable=1", uri=True) as source:
-                    source.backup(connection)
-                version = connection.execute(
-                    "SELECT value FROM meta WHERE key = 'schema'"
-                ).fetchone()
-                if version is not None and version[0] == SCHEMA_VERSION:
-                    return cls(connection)
-            except sqlite3.DatabaseError:
-                pass
-            connection.close()
-            connection = sqlite3.connect(":memory:", isolation_level=None)
-        _create(connection)
-        return cls(connection)
+        return cls(connect_to_memory(copy_of))
 
     def __enter__(self) -> Ledger:
         return self
@@ -128,6 +65,9 @@ class Ledger:
     def set_hint(self, key: str, value: str, at: float) -> None:
         self.connection.execute("INSERT OR REPLACE INTO hint VALUES (?, ?, ?)", (key, value, at))
 
+    def forget_hint(self, key: str) -> None:
+        self.connection.execute("DELETE FROM hint WHERE key = ?", (key,))
+
     def known_submissions(self) -> set[str]:
         return {row[0] for row in self.connection.execute("SELECT uuid FROM submission")}
 
@@ -143,7 +83,13 @@ class Ledger:
     def load_manifest(self, revision: str, points: Sequence[Point]) -> None:
         """Make the points of a revision the planned ones; points of older revisions that were submitted stay."""
         axes = list(points[0].axes) if points else []
-        self.connection.execute("UPDATE point SET planned = 0, position = NULL")
+        self.connection.execute(
+            "UPDATE point SET planned = 0, position = NULL, label = session || '/K' || n_states"
+        )
+        # Points may have other result paths now: every folder is looked through again.
+        self.connection.execute(
+            "DELETE FROM hint WHERE key LIKE 'results:%' OR key LIKE 'looked:%'"
+        )
         self.connection.execute("DROP VIEW IF EXISTS points")
         self.connection.execute("DROP TABLE IF EXISTS axis")
         columns = "".join(f", {_quoted(axis)}" for axis in axes)
@@ -178,13 +124,16 @@ class Ledger:
         points: Iterable[Point],
         *,
         planned: bool,
-        label: Callable[[Point], str] = lambda point: point.label,
+        label: Callable[[Point], str] = lambda point: label_of(point, ()),
     ) -> None:
         self.connection.executemany(
             "INSERT INTO point (point_id, position, planned, label, animal, session, model, n_states, result_path,"
             " result_folder) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (point_id) DO "
             + (
-                "UPDATE SET position = excluded.position, planned = 1, label = excluded.label"
+                "UPDATE SET position = excluded.position, planned = 1, label = excluded.label, "
+                "animal = excluded.animal, session = excluded.session, "
+                "has_result = CASE WHEN result_path = excluded.result_path THEN has_result ELSE 0 END, "
+                "result_path = excluded.result_path, result_folder = excluded.result_folder"
                 if planned
                 else "NOTHING"
             ),
@@ -209,7 +158,7 @@ class Ledger:
         tasks = submission.tasks
         self.connection.execute(
             "INSERT OR IGNORE INTO submission (uuid, number, command, executor, created_at, n_tasks, n_points, "
-            "grace_s, job_prefix, driver) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "grace_s, job_prefix, driver, uid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 submission.uuid,
                 submission.number,
@@ -221,11 +170,12 @@ class Ledger:
                 submission.grace_s,
                 submission.job_prefix,
                 json.dumps(submission.driver.to_json()),
+                submission.uid,
             ),
         )
         self._insert_points((point for task in tasks for point in task.points), planned=False)
         self.connection.executemany(
-            "INSERT OR IGNORE INTO task VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+            "INSERT OR IGNORE INTO task VALUES (?, ?, ?, ?, ?, ?, ?, NULL, 0)",
             (
                 (
                     submission.uuid,
@@ -252,6 +202,17 @@ class Ledger:
 
     def add_chapter(self, submission: str, task: int, run: int, chapter: Chapter) -> None:
         """Fold the new records of one journal."""
+        # The journal is the proof of a run, whatever became of its first line.
+        key = (submission, task, run)
+        self.connection.execute(
+            "INSERT OR IGNORE INTO run (submission, task, run) VALUES (?, ?, ?)", key
+        )
+        known = self.connection.execute(
+            "SELECT 1 FROM journal WHERE submission = ? AND task = ? AND run = ?", key
+        ).fetchone()
+        if known is None:
+            # A run of a submission that was closed: somebody has to watch it again.
+            self.connection.execute("UPDATE submission SET open = 1 WHERE uuid = ?", (submission,))
         closed = fold(self.connection, submission, task, run, chapter.events)
         self.connection.execute(
             "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
@@ -260,9 +221,14 @@ class Ledger:
         )
         self.touch_task(submission, task)
 
-    def mark_gone(self, submission: str, task: int, run: int | None, kind: Kind) -> None:
-        """A verdict of `collect`: this run, or this task before any run of it started, is gone."""
-        if run is None:
+    def mark_gone(self, submission: str, task: int, run: int | None, kind: Kind | None) -> None:
+        """A verdict of `collect`: this run, or (None) the task, is gone; without a kind, the task was given back."""
+        if kind is None:
+            self.connection.execute(
+                "UPDATE task SET given_back = 1 WHERE submission = ? AND task = ?",
+                (submission, task),
+            )
+        elif run is None:
             self.connection.execute(
                 "UPDATE task SET gone = coalesce(gone, ?) WHERE submission = ? AND task = ?",
                 (kind, submission, task),
@@ -274,6 +240,16 @@ class Ledger:
                 (submission, task, run, kind),
             )
         self.touch_task(submission, task)
+
+    def mark_refused(self, submission: str) -> None:
+        """The scheduler took nothing of a submission: its points are as if it had never been."""
+        self.connection.execute(
+            "UPDATE submission SET refused = 1, open = 0 WHERE uuid = ?", (submission,)
+        )
+        rows = self.connection.execute(
+            "SELECT point_id FROM placement WHERE submission = ?", (submission,)
+        )
+        self.dirty.update(row[0] for row in rows)
 
     def touch_task(self, submission: str, task: int) -> None:
         """The points of a task need their states computed again."""
@@ -312,6 +288,7 @@ class Ledger:
         Raises
         ------
         LedgerDamaged : SQLite calls the file malformed
+        LedgerUnwritable : read-only, or the disk is full
         """
         try:
             self.connection.execute("BEGIN IMMEDIATE")
@@ -321,21 +298,9 @@ class Ledger:
             self.dirty.clear()
             with contextlib.suppress(sqlite3.Error):
                 self.connection.execute("ROLLBACK")
-            damaged = isinstance(error, sqlite3.DatabaseError)
-            if damaged and not isinstance(error, sqlite3.OperationalError):
-                raise LedgerDamaged(f"the ledger is damaged: {error}") from error
+            if isinstance(error, sqlite3.Error) and (ours := in_our_words(error)) is not None:
+                raise ours from error
             raise
-
-
-def remove(path: Path) -> None:
-    """Throw a ledger away."""
-    for leftover in (path, path.with_name(path.name + "-journal")):
-        leftover.unlink(missing_ok=True)
-
-
-def _create(connection: sqlite3.Connection) -> None:
-    connection.executescript("BEGIN;" + _schema() + "COMMIT;")
-    connection.execute("INSERT INTO meta VALUES ('schema', ?)", (SCHEMA_VERSION,))
 
 
 def _quoted(name: str) -> str:

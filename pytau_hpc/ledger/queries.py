@@ -45,12 +45,31 @@ def open_tasks(ledger: Ledger) -> list[sqlite3.Row]:
         "SELECT t.submission, t.task, t.array, t.element, t.time_limit_s, s.executor, s.job_prefix, s.driver, "
         "  s.grace_s, r.run, r.ended AS run_ended, "
         "  (r.ended IS NOT NULL OR r.gone IS NOT NULL) AS run_over, r.started_at AS run_started_at, "
+        "  r.last_seen_at AS run_last_seen_at, s.uid, "
         "  r.process_host, r.boot_id, r.pid, r.process_started "
         "FROM submission s JOIN task t ON t.submission = s.uuid "
         "LEFT JOIN run r ON r.submission = t.submission AND r.task = t.task "
         "  AND r.run = (SELECT max(run) FROM run x WHERE x.submission = t.submission AND x.task = t.task) "
-        "WHERE s.open = 1 AND (t.gone IS NULL OR r.run IS NOT NULL) ORDER BY s.number, t.task"
+        "WHERE s.open = 1 AND ((t.gone IS NULL AND (t.given_back = 0 OR r.run IS NOT NULL)) "
+        "  OR (r.run IS NOT NULL AND r.ended IS NULL AND r.gone IS NULL)) "
+        "ORDER BY s.number, t.task"
     ).fetchall()
+
+
+def tasks_without_a_run(ledger: Ledger, submission: str) -> list[int]:
+    """Tasks of a submission of which no run exists and no verdict."""
+    rows = ledger.connection.execute(
+        "SELECT task FROM task t WHERE submission = ? AND gone IS NULL AND given_back = 0 AND NOT EXISTS "
+        "(SELECT 1 FROM run r WHERE r.submission = t.submission AND r.task = t.task) ORDER BY task",
+        (submission,),
+    )
+    return [row[0] for row in rows]
+
+
+def open_submissions(ledger: Ledger) -> list[str]:
+    return [
+        row[0] for row in ledger.connection.execute("SELECT uuid FROM submission WHERE open = 1")
+    ]
 
 
 def close_finished_submissions(ledger: Ledger, waiting: frozenset[tuple[str, int]]) -> None:
@@ -65,6 +84,7 @@ def close_finished_submissions(ledger: Ledger, waiting: frozenset[tuple[str, int
         "SELECT 1 FROM task t LEFT JOIN run r ON r.submission = t.submission AND r.task = t.task "
         "  AND r.run = (SELECT max(run) FROM run x WHERE x.submission = t.submission AND x.task = t.task) "
         "WHERE t.submission = submission.uuid AND "
-        "  ((r.run IS NULL AND t.gone IS NULL) OR (r.run IS NOT NULL AND r.ended IS NULL AND r.gone IS NULL)))",
+        "  ((r.run IS NULL AND t.gone IS NULL AND t.given_back = 0) "
+        "  OR (r.run IS NOT NULL AND r.ended IS NULL AND r.gone IS NULL)))",
         held,
     )

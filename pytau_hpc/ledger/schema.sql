@@ -37,13 +37,16 @@ CREATE TABLE submission (
     uuid TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, command TEXT, executor TEXT, created_at REAL,
     n_tasks INTEGER, n_points INTEGER, grace_s REAL, job_prefix TEXT,
     driver TEXT,                    -- the process that sent it, as JSON
+    uid INTEGER,                    -- the user who sent it
+    refused INTEGER NOT NULL DEFAULT 0, -- 1: the scheduler took nothing of it
     open INTEGER NOT NULL DEFAULT 1 -- 0: nothing of it can still be running
 ) WITHOUT ROWID;
 
 CREATE TABLE task (
     submission TEXT NOT NULL, task INTEGER NOT NULL, array INTEGER NOT NULL, element INTEGER NOT NULL,
     cpus INTEGER, mem_bytes INTEGER, time_limit_s REAL,
-    gone TEXT,                      -- found gone before any run of it started: why
+    gone TEXT,                      -- found gone: no (further) run of it will start; why
+    given_back INTEGER NOT NULL DEFAULT 0, -- 1: its sender stopped before it had begun
     PRIMARY KEY (submission, task)
 ) WITHOUT ROWID;
 

@@ -72,7 +72,7 @@ def restate(ledger: Ledger, waiting: frozenset[_TaskKey]) -> None:
             task=None if newest is None else tasks[newest.submission, newest.task],
             attempts=_facts(newest.attempts) if newest is not None else (),
         )
-        updates.append(_summary(point_id, verdict, history, states, adopted.get(point_id)))
+        updates.append(_summary(tasks, point_id, verdict, history, states, adopted.get(point_id)))
     connection.executemany(_UPDATE, updates)
     connection.executemany(
         "UPDATE attempt SET state = ?, kind = ? WHERE submission = ? AND task = ? AND run = ? AND point_id = ?",
@@ -98,12 +98,15 @@ def _tasks(
             )
         )
     facts = {}
-    for submission, task, gone in connection.execute(
-        f"SELECT submission, task, gone FROM task JOIN ({involved}) USING (submission, task)"
+    for submission, task, gone, given_back in connection.execute(
+        f"SELECT submission, task, gone, given_back FROM task JOIN ({involved}) USING (submission, task)"
     ):
         key = (submission, task)
         facts[key] = TaskFacts(
-            runs=tuple(runs[key]), gone=None if gone is None else Kind(gone), waiting=key in waiting
+            runs=tuple(runs[key]),
+            gone=None if gone is None else Kind(gone),
+            waiting=key in waiting,
+            given_back=bool(given_back),
         )
     return facts
 
@@ -118,7 +121,7 @@ def _placements(connection: sqlite3.Connection) -> Mapping[str, list[_Placed]]:
     placed: dict[str, list[_Placed]] = defaultdict(list)
     for point_id, submission, task, number in connection.execute(
         "SELECT p.point_id, p.submission, p.task, s.number FROM dirty JOIN placement p USING (point_id) "
-        "JOIN submission s ON s.uuid = p.submission ORDER BY s.number"
+        "JOIN submission s ON s.uuid = p.submission AND s.refused = 0 ORDER BY s.number"
     ):
         placed[point_id].append(
             _Placed(
@@ -178,6 +181,7 @@ _UPDATE = f"UPDATE point SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHE
 
 
 def _summary(
+    tasks: Mapping[_TaskKey, TaskFacts],
     point_id: str,
     verdict: PointState,
     history: Sequence[_Placed],
@@ -187,7 +191,7 @@ def _summary(
     attempts = [
         row for place in history for row in place.attempts if row["outcome"] != Outcome.SKIPPED
     ]
-    failures, interruptions = _charged(history, states)
+    failures, interruptions = _charged(tasks, history, states)
     shown = _shown(attempts)
     newest = history[-1] if history else None
     from_attempt = {name: None if shown is None else shown[name] for name in _FROM_ATTEMPT}
@@ -219,15 +223,18 @@ def _shown(attempts: Sequence[sqlite3.Row]) -> sqlite3.Row | None:
     return attempts[-1] if attempts else None
 
 
-def _charged(history: Sequence[_Placed], states: Sequence[PointState]) -> tuple[int, int]:
+def _charged(
+    tasks: Mapping[_TaskKey, TaskFacts], history: Sequence[_Placed], states: Sequence[PointState]
+) -> tuple[int, int]:
     """How much of the two budgets a point has used: failures, interruptions.
 
     Each submission is charged for how it ended, and each attempt that a requeue followed for how that one ended.
     """
     failures = interruptions = 0
     for place, end in zip(history, states, strict=True):
+        runs = {run.number: run for run in tasks[place.submission, place.task].runs}
         kinds = [
-            Kind(row["kind"]) if row["kind"] else Kind.KILLED
+            _kind_of_end(row, runs.get(row["run"]))
             for row in place.attempts[:-1]
             if _ended_badly(row)
         ]
@@ -236,6 +243,13 @@ def _charged(history: Sequence[_Placed], states: Sequence[PointState]) -> tuple[
         failures += sum(kind in OWN_FAULT for kind in kinds)
         interruptions += sum(kind not in OWN_FAULT for kind in kinds)
     return failures, interruptions
+
+
+def _kind_of_end(row: sqlite3.Row, run: RunFacts | None) -> Kind:
+    """Why an attempt did not succeed: by its own word, else by what became of its run."""
+    if row["outcome"] is not None:
+        return Kind(row["kind"] or Kind.KILLED)
+    return (run.gone if run is not None else None) or Kind.KILLED
 
 
 def _ended_badly(row: sqlite3.Row) -> bool:

@@ -97,4 +97,18 @@ def liveness_of(process: ProcessIdentity) -> Liveness:
         return Liveness.GONE
     if not (same_host and same_boot):
         return Liveness.UNKNOWN
-    return Liveness.ALIVE if _started(process.pid) == process.started else Liveness.GONE
+    started = _started(process.pid)
+    if started is None and _is_hidden(process.pid):
+        return Liveness.UNKNOWN
+    return Liveness.ALIVE if started == process.started else Liveness.GONE
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether a process is there that /proc does not show to us (another user's, where it is mounted so)."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -33,6 +33,14 @@ class Resources:
     def time(self) -> str:
         return format_time(self.time_min)
 
+    def at_least(self, other: Resources) -> Resources:
+        """The larger of the two, each for itself."""
+        return Resources(
+            cpus=max(self.cpus, other.cpus),
+            mem_gb=max(self.mem_gb, other.mem_gb),
+            time_min=max(self.time_min, other.time_min),
+        )
+
     @property
     def warning_s(self) -> int:
         """How long before its time limit a task asks to be warned, in seconds."""

@@ -74,6 +74,10 @@ class SweepDir:
     def submission_file(self, uuid: str) -> Path:
         return self.submissions / uuid / "submission.json"
 
+    def refused_file(self, uuid: str) -> Path:
+        """There where the scheduler refused the submission, whole: none of it was sent, its points are free."""
+        return self.submissions / uuid / "refused.json"
+
     def bound_file(self, uuid: str) -> Path:
         return self.submissions / uuid / "bound.json"
 

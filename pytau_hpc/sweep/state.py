@@ -83,12 +83,14 @@ class RunFacts:
 class TaskFacts:
     """The task that holds a point: its runs in order, whether it was found gone, whether the scheduler still has it.
 
-    `waiting`: the scheduler has the task, now (it may be requeued after a run that ended).
+    `waiting`: the scheduler has the task, now (it may be requeued after a run that ended). `given_back`: its sender
+    stopped before it had begun.
     """
 
     runs: Sequence[RunFacts] = ()
     gone: Kind | None = None
     waiting: bool = False
+    given_back: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +134,7 @@ def state_of(
         return PointState(state=State.PLANNED)
 
     newest = task.runs[-1] if task.runs else None
-    comes_again = task.waiting and (newest is None or newest.over)
+    comes_again = task.waiting and task.gone is None and (newest is None or newest.over)
     tried = [attempt for attempt in attempts if attempt.outcome is not Outcome.SKIPPED]
     if not tried:
         return _untouched(task, newest, comes_again)
@@ -161,6 +163,8 @@ def _untouched(task: TaskFacts, newest: RunFacts | None, comes_again: bool) -> P
     if comes_again or (newest is not None and not newest.over):
         return PointState(state=State.QUEUED)
     if newest is None:
+        if task.given_back:
+            return PointState(state=State.PLANNED)
         if task.gone is None:
             return PointState(state=State.QUEUED)
         return PointState(state=State.LOST, kind=Kind.NEVER_STARTED)

@@ -61,6 +61,7 @@ class Submission:
     grace_s: float
     arrays: tuple[Array, ...]
     because: Mapping[str, str]
+    uid: int | None = None
 
     @property
     def tasks(self) -> list[Task]:
@@ -94,6 +95,7 @@ class Submission:
             "driver": self.driver.to_json(),
             "checkpoint_s": self.checkpoint_s,
             "grace_s": self.grace_s,
+            "uid": self.uid,
             "arrays": [
                 {
                     "number": array.number,
@@ -145,6 +147,7 @@ class Submission:
             "profile",
             "checkpoint_s",
             "grace_s",
+            "uid",
         )
         return cls(
             **{key: body[key] for key in plain},

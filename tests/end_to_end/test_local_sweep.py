@@ -154,6 +154,37 @@ def test_a_fit_that_fails_costs_one_point_and_says_why(toy, how, kind, final):
         assert "Nothing to send" in sweep.run("resume", "-j", "1").stdout
 
 
+def test_a_resume_beside_running_tasks_does_not_disturb_them(toy, eventually):
+    """It sends what failed again; the task that runs goes on with the rest of its points."""
+    sweep = toy(sessions=2, sleep_s=0.2, iterations=4, more="  fail: [exception, never]")
+    driver = sweep.start("submit", "-j", "1", "--points-per-task", "16")
+    eventually(lambda: sweep.counts().get("failed"), "a failure")
+
+    sweep.run("resume", "-j", "1", ok=(0, 3))
+
+    assert driver.wait(120) in (0, 3), driver.stderr.read()
+    assert sweep.counts()["succeeded"] == 8
+    assert not sweep.counts().get("interrupted")
+    assert set(sweep.successes().values()) == {1}
+    ended = [path.read_text() for path in (sweep.path / "journal").rglob("*.jsonl")]
+    assert not any("superseded" in text for text in ended)
+
+
+def test_tasks_that_had_no_turn_are_given_back_uncharged(toy, eventually):
+    """Ctrl-C: what never began is planned, as before."""
+    sweep = toy(sleep_s=0.3, iterations=20)
+    driver = sweep.start("submit", "-j", "1", "--points-per-task", "1")
+    eventually(lambda: list((sweep.path / "journal").rglob("*.jsonl")), "the first task")
+
+    os.killpg(driver.pid, signal.SIGINT)
+
+    assert driver.wait(60) == 130
+    counts = sweep.counts()
+    assert counts["planned"] >= 6
+    assert not counts.get("lost")
+    assert sweep.rows("SELECT max(interruptions) FROM point WHERE state = 'planned'") == [(0,)]
+
+
 def test_two_submits_at_once_send_nothing_twice(toy):
     sweep = toy(repeat=2, sleep_s=0.02)
 

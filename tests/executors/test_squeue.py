@@ -7,7 +7,7 @@ import pytest
 from pytau_hpc.executors.base import OpenTask
 from pytau_hpc.executors.squeue import KIND_OF_TERMINAL_STATE, REST, expand, judge, parse
 from pytau_hpc.sweep.process import ProcessIdentity
-from pytau_hpc.sweep.state import Kind
+from pytau_hpc.sweep.state import Kind, Liveness
 
 NAME = "gc.0123456789ab.0"
 DRIVER = ProcessIdentity(host="login", boot_id="b", pid=1, started=1.0)
@@ -29,8 +29,8 @@ def a_task(**known) -> OpenTask:
     )
 
 
-def judged(task: OpenTask, text: str, *, absent=None, now=1000.0):
-    return judge([task], parse(text), absent=absent or {}, now=now)
+def judged(task: OpenTask, text: str, *, absent=None, now=1000.0, sender=Liveness.GONE):
+    return judge([task], parse(text), absent=absent or {}, now=now, sender=lambda driver: sender)
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,35 @@ def test_of_a_requeued_element_the_living_line_counts():
 
     assert not judged(a_task(run=1, run_over=True, run_ended="preempted"), text).gone
     assert judged(a_task(run=1, run_over=True, run_ended="preempted"), text).waiting
+
+
+def test_a_task_whose_sender_is_still_sending_is_not_missed():
+    """With many arrays the last ones are sent minutes after the first."""
+    first = judged(a_task(), "", sender=Liveness.ALIVE)
+    later = judged(a_task(), "", absent=first.absent, now=2000.0, sender=Liveness.ALIVE)
+
+    assert not later.gone
+
+
+def test_a_run_that_has_written_something_since_was_there():
+    """squeue may show nothing because it is another cluster's; a heartbeat says more."""
+    first = judged(a_task(run=1, run_last_seen_at=990.0), "", now=1000.0)
+    later = judged(a_task(run=1, run_last_seen_at=1055.0), "", absent=first.absent, now=1061.0)
+
+    assert not later.gone
+
+
+def test_another_users_task_is_never_missed():
+    """Their jobs may be hidden from us."""
+    first = judged(a_task(run=1, ours=False), "", now=1000.0)
+
+    assert not judged(a_task(run=1, ours=False), "", absent=first.absent, now=5000.0).gone
+
+
+def test_an_interrupted_task_that_slurm_ended_will_not_come_again():
+    sighting = judged(
+        a_task(run=1, run_over=True, run_ended="preempted"), f"{NAME}|3|PREEMPTED|None\n"
+    )
+
+    assert [(gone.run, gone.kind) for gone in sighting.gone] == [(None, Kind.PREEMPTED)]
+    assert not sighting.waiting

@@ -185,7 +185,7 @@ def test_the_ledger_can_be_read_by_pandas_alone(sweep):
     """The file is plain SQLite; `points` is a view."""
     table(sweep, "points")
 
-    with Ledger.open_read_only(sweep.dir.ledger) as ledger:
+    with Ledger.open(sweep.dir.ledger) as ledger:
         rows = pd.read_sql("SELECT point_id, n_states, state FROM points", ledger.connection)
 
     assert list(rows["n_states"]) == [point.n_states for point in sweep.points]

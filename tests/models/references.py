@@ -1,6 +1,6 @@
 """What each model's log density must be: a formula written without PyMC, and numbers that PyTau itself gave.
 
-The numbers were computed once with PyTau's own classes (github.com/abuzarmahmood/pytau, commit of 2025, PyMC 5) at
+The numbers were computed once with PyTau's own classes (github.com/abuzarmahmood/pytau at 57b517f) at
 points that anyone can make again: PyMC's initial point, and three displacements of it by sine waves.
 
 A model that is added gets an entry here; the contract tests look for it.

@@ -69,7 +69,7 @@ def test_the_answer_is_what_resume_would_do(sweep):
                 asked=Resources(mem_gb=3.0, time_min=60),
             )
             [choice] = choose(
-                [candidate], command=Command.RESUME, resources=Resources(), limits=LIMITS
+                [candidate], command=Command.RESUME, resources=Resources(mem_gb=3.0), limits=LIMITS
             ).all
             assert (choice.send, choice.why) == (verdict.again, verdict.why)
             assert choice.resources == verdict.resources

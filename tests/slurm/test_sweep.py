@@ -121,7 +121,8 @@ def test_what_slurm_refuses_is_said_in_its_words_and_leaves_nothing_behind(clust
     assert "invalid partition" in refused.stderr.lower()
     assert "nowhere" in refused.stderr
     assert "Traceback" not in refused.stderr
-    assert os.listdir(sweep.path / "submissions") == []
+    [submission] = (sweep.path / "submissions").iterdir()
+    assert sorted(os.listdir(submission)) == ["refused.json", "submission.json"]
     assert sweep.counts() == {"planned": 8}
 
 
