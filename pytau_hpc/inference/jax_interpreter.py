@@ -8,6 +8,7 @@ JAX function of the node. The graph is rewritten once, and serves all shapes. Ca
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -67,7 +68,11 @@ class _JaxNode:
 
     def __call__(self, arguments: Sequence[Any]) -> Sequence[Any]:
         if self._function is None:
-            self._function = jax_funcify(self._node.op, node=self._node)
+            with warnings.catch_warnings():
+                # JAX drops PyTensor's parameter checks and says so each time. That it may is made sure once, by
+                # comparing the two log densities before a structure is used.
+                warnings.filterwarnings("ignore", message="Skipping Check")
+                self._function = jax_funcify(self._node.op, node=self._node)
         # Scalar constants become Python numbers, as in PyTensor's own conversion: some are static (an axis to sort).
         results = self._function(
             *(
