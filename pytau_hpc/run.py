@@ -20,7 +20,7 @@ from pytau_hpc.sweep.point import Point
 from pytau_hpc.sweep.process import this_process
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import Kind
-from pytau_hpc.sweep.submission import Array, Submission, Task
+from pytau_hpc.sweep.submission import Array, Submission, Task, read_point_ids
 
 #: How long before its time limit a run stops by itself: a signal may never come.
 DEADLINE_MARGIN_S = 60.0
@@ -107,9 +107,9 @@ class Run:
             if uuid.startswith(".") or not path.exists():
                 continue
             self.known_submissions.add(uuid)
-            other = Submission.read(path)
-            if other.number > self.submission.number:
-                self.taken[uuid] = {one.point_id for task in other.tasks for one in task.points}
+            number, point_ids = read_point_ids(path)
+            if number > self.submission.number:
+                self.taken[uuid] = point_ids & {one.point_id for one in self.task.points}
         return any(
             point.point_id in held and not self.sweep.refused_file(uuid).exists()
             for uuid, held in self.taken.items()

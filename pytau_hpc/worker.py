@@ -31,7 +31,7 @@ def run_task(sweep: SweepDir, uuid: str, number: int, *, in_this_process: bool =
     ----------
     in_this_process : fit here instead of in a child (the inline executor): no supervision, no signals
     """
-    submission = Submission.read(sweep.submission_file(uuid))
+    submission = Submission.read(sweep.submission_file(uuid), only_task=number)
     array = submission.array_of(number)
     task = array.tasks[number - array.first]
     run = open_run(sweep, submission, array, task)

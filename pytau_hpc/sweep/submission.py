@@ -111,22 +111,31 @@ class Submission:
         return json.dumps(body, separators=(",", ":"), ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_text(cls, text: str) -> Submission:
-        body = json.loads(text)
-        if body["format"] != FORMAT:
-            raise PytauHpcError(
-                f"submission {body.get('uuid')} has format {body['format']}; this version reads {FORMAT}"
-            )
-        points = [Point.from_json(row) for row in unpack(body["points"])]
-        because = dict(
-            zip((point.point_id for point in points), _unpack_column(body["because"]), strict=True)
-        )
+    def from_text(cls, text: str, *, only_task: int | None = None) -> Submission:
+        """Read a submission; with `only_task`, the other tasks are there without their points.
+
+        A worker needs the points of its own task, and there may be 100,000 others.
+        """
+        body = _checked(json.loads(text))
+        rows = range(body["points"]["n"])
+        if only_task is not None:
+            sizes = [size for array in body["arrays"] for size in array["points_per_task"]]
+            rows = range(sum(sizes[:only_task]), sum(sizes[: only_task + 1]))
+        read = [Point.from_json(row) for row in unpack(body["points"], rows)]
+        point_at = dict(zip(rows, read, strict=True))
+        reasons = _unpack_column(body["because"], rows)
+        because = {point.point_id: why for point, why in zip(read, reasons, strict=True)}
         arrays, start = [], 0
         for array in body["arrays"]:
             tasks = []
             for index, size in enumerate(array["points_per_task"]):
                 tasks.append(
-                    Task(number=array["first"] + index, points=tuple(points[start : start + size]))
+                    Task(
+                        number=array["first"] + index,
+                        points=tuple(
+                            point_at[i] for i in range(start, start + size) if i in point_at
+                        ),
+                    )
                 )
                 start += size
             arrays.append(
@@ -157,8 +166,23 @@ class Submission:
         )
 
     @classmethod
-    def read(cls, path: Path) -> Submission:
-        return cls.from_text(path.read_text(encoding="utf-8"))
+    def read(cls, path: Path, *, only_task: int | None = None) -> Submission:
+        return cls.from_text(path.read_text(encoding="utf-8"), only_task=only_task)
+
+
+def read_point_ids(path: Path) -> tuple[int, set[str]]:
+    """The number of a submission and the ids of its points, without making the points."""
+    body = _checked(json.loads(path.read_text(encoding="utf-8")))
+    points = body["points"]
+    return body["number"], set(_unpack_column(points["columns"]["point_id"], range(points["n"])))
+
+
+def _checked(body: dict[str, Any]) -> dict[str, Any]:
+    if body["format"] != FORMAT:
+        raise PytauHpcError(
+            f"submission {body.get('uuid')} has format {body['format']}; this version reads {FORMAT}"
+        )
+    return body
 
 
 # Rows share most of their content. Packed, a column that never changes is stored once, and a column of repeated or
@@ -174,9 +198,11 @@ def pack(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def unpack(packed: Mapping[str, Any]) -> list[dict[str, Any]]:
-    columns = {key: _unpack_column(column) for key, column in packed["columns"].items()}
-    return [{key: column[i] for key, column in columns.items()} for i in range(packed["n"])]
+def unpack(packed: Mapping[str, Any], rows: range | None = None) -> list[dict[str, Any]]:
+    """Rows again: all of them, or those in a range."""
+    rows = range(packed["n"]) if rows is None else rows
+    columns = {key: _unpack_column(column, rows) for key, column in packed["columns"].items()}
+    return [{key: column[i] for key, column in columns.items()} for i in range(len(rows))]
 
 
 def _pack_column(values: Sequence[Any]) -> dict[str, Any]:
@@ -191,9 +217,9 @@ def _pack_column(values: Sequence[Any]) -> dict[str, Any]:
     return {"table": distinct, "codes": codes}
 
 
-def _unpack_column(column: Mapping[str, Any]) -> list[Any]:
+def _unpack_column(column: Mapping[str, Any], rows: range) -> list[Any]:
     if "each" in column:
-        return list(column["each"])
+        return list(column["each"][rows.start : rows.stop])
     if "table" in column:
-        return [column["table"][code] for code in column["codes"]]
-    return [column["all"]] * column["n"]
+        return [column["table"][code] for code in column["codes"][rows.start : rows.stop]]
+    return [column["all"]] * len(rows)
