@@ -156,11 +156,11 @@ class Submission:
             "profile",
             "checkpoint_s",
             "grace_s",
-            "uid",
         )
         return cls(
             **{key: body[key] for key in plain},
             driver=ProcessIdentity.from_json(body["driver"]),
+            uid=body.get("uid"),
             arrays=tuple(arrays),
             because=because,
         )
