@@ -243,13 +243,9 @@ def _look_for_results(ledger: Ledger, sweep: SweepDir, now: float) -> None:
         row[0] for row in ledger.connection.execute("SELECT DISTINCT result_folder FROM point")
     }:
         entries = _entries_if_changed(ledger, sweep.study / folder, f"results:{folder}", now)
-        if entries is None and not _has_new_points(ledger, folder):
+        if entries is None:
             continue
-        names = (
-            {entry.name for entry in entries}
-            if entries is not None
-            else set(_names(sweep.study / folder))
-        )
+        names = {entry.name for entry in entries}
         changed: dict[str, bool] = {}
         for point_id, path, has_result in ledger.connection.execute(
             "SELECT point_id, result_path, has_result FROM point WHERE result_folder = ?", (folder,)
@@ -264,13 +260,6 @@ def _look_for_results(ledger: Ledger, sweep: SweepDir, now: float) -> None:
             elif has_result and not listed and not (sweep.study / path).exists():
                 changed[point_id] = False
         ledger.set_results(changed)
-        ledger.set_hint(f"looked:{folder}", ledger.meta("revision") or "", now)
-
-
-def _has_new_points(ledger: Ledger, folder: str) -> bool:
-    """Whether the plan was revised since this folder was looked through."""
-    looked = ledger.hint(f"looked:{folder}")
-    return looked is None or looked[0] != (ledger.meta("revision") or "")
 
 
 def _adopt(ledger: Ledger, sweep: SweepDir, point_id: str, path: str) -> bool:

@@ -21,7 +21,6 @@ class Death:
     last_rss_bytes: int | None
     limit_bytes: int
     oom_kills: int
-    stopping: bool
 
 
 def classify(death: Death) -> dict[str, Any]:

@@ -36,11 +36,6 @@ def sha256_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def sha256_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def beside(path: Path) -> Path:
     """A hidden name in the same folder that only this call uses."""
     return path.with_name(
@@ -151,7 +146,3 @@ def _claim_and_rename(source: Path, final: Path) -> bool:
     os.replace(source, final)
     fsync_dir(final.parent)
     return True
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -264,7 +264,7 @@ class _Usage:
     """Wall and CPU seconds and peak memory of this process since it was made."""
 
     def __init__(self) -> None:
-        self._reset = _reset_peak_rss()
+        _reset_peak_rss()
         self._wall = time.monotonic()
         self._cpu = time.process_time()
 
@@ -276,13 +276,10 @@ class _Usage:
         }
 
 
-def _reset_peak_rss() -> bool:
+def _reset_peak_rss() -> None:
     """Start VmHWM anew (Linux), so that a point is not charged for the one before it."""
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
 
 
 def _peak_rss_bytes() -> int:

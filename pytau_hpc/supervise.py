@@ -122,7 +122,6 @@ class FitProcesses:
             last_rss_bytes=report.last_rss_bytes,
             limit_bytes=int(self._run.array.resources.mem_gb * 2**30),
             oom_kills=counter.since(),
-            stopping=self._run.stop.asked,
         )
         return {
             "end": "failed",

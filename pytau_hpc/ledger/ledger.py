@@ -87,9 +87,7 @@ class Ledger:
             "UPDATE point SET planned = 0, position = NULL, label = session || '/K' || n_states"
         )
         # Points may have other result paths now: every folder is looked through again.
-        self.connection.execute(
-            "DELETE FROM hint WHERE key LIKE 'results:%' OR key LIKE 'looked:%'"
-        )
+        self.connection.execute("DELETE FROM hint WHERE key LIKE 'results:%'")
         self.connection.execute("DROP VIEW IF EXISTS points")
         self.connection.execute("DROP TABLE IF EXISTS axis")
         columns = "".join(f", {_quoted(axis)}" for axis in axes)
