@@ -76,6 +76,13 @@ class Sweep:
         with self._collected() as collected:
             return frames.attempts(collected.ledger)
 
+    def tasks(self) -> pd.DataFrame:
+        """One row per run of a task: what it asked for and what it used."""
+        from pytau_hpc.ledger import frames
+
+        with self._collected() as collected:
+            return frames.tasks(collected.ledger)
+
     def submissions(self) -> pd.DataFrame:
         """One row per submission."""
         from pytau_hpc.ledger import frames

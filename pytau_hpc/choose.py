@@ -34,6 +34,7 @@ class Candidate:
     interruptions: int = 0
     repeated_error: bool = False
     asked: Resources | None = None
+    alive: bool = True  #: queued or running, and its task was seen, now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,11 @@ _LEFT = {
     State.SUCCEEDED: "keep",
     State.RUNNING: "leave alone: running",
     State.QUEUED: "leave alone: queued",
-    State.CANCELLED: "leave: cancelled",
+    State.CANCELLED: "leave: cancelled; --cancelled sends it again",
+}
+_UNSEEN = {
+    State.RUNNING: "again, though nobody knows that its run is gone: --lost",
+    State.QUEUED: "again, though nobody knows that its task will not run: --lost",
 }
 
 
@@ -80,6 +85,8 @@ def choose(
     limits: RetryLimits,
     overrule: Request | None = None,
     errors: bool = False,
+    lost: bool = False,
+    cancelled: bool = False,
 ) -> Choices:
     """Decide for every point whether it is sent now.
 
@@ -88,10 +95,31 @@ def choose(
     resources : what a point asks for that has no history of its own
     overrule : what a person asks for on the command line; stronger than a point's history
     errors : send also what the retry rules call final: the person has mended the cause
+    lost : send also what is queued or running without having been seen: the person knows that it is gone
+    cancelled : send also what was cancelled
     """
     overrule = overrule or Request()
-    return Choices(
-        tuple(_choice(c, command, resources, limits, overrule, errors) for c in candidates)
+
+    def decide(candidate: Candidate) -> Choice:
+        if lost and not candidate.alive and candidate.state in _UNSEEN:
+            asks = resources.at_least(candidate.asked) if candidate.asked else resources
+            return _sent(candidate, asks, overrule, _UNSEEN[candidate.state])
+        if cancelled and candidate.state is State.CANCELLED:
+            asks = resources.at_least(candidate.asked) if candidate.asked else resources
+            return _sent(candidate, asks, overrule, "again, because --cancelled asks for it")
+        return _choice(candidate, command, resources, limits, overrule, errors)
+
+    return Choices(tuple(map(decide, candidates)))
+
+
+def _sent(candidate: Candidate, asks: Resources, overrule: Request, why: str) -> Choice:
+    return Choice(
+        point_id=candidate.point_id,
+        state=candidate.state,
+        kind=candidate.kind,
+        send=True,
+        resources=overrule.over(Request.of(asks)).resources(),
+        why=why,
     )
 
 
@@ -114,14 +142,16 @@ def _choice(
             final=final,
         )
 
-    # What the point had, or what spec and profile ask for now, whichever is more.
-    asked = resources.at_least(candidate.asked) if candidate.asked else resources
     if candidate.state is State.PLANNED:
-        return decided(True, "new", asked)
+        # Given back by a task that had no time for it, after earlier tries: what those taught stays.
+        grown = candidate.asked if candidate.failures else None
+        return decided(True, "new", resources.at_least(grown) if grown else resources)
     if candidate.state in _LEFT:
         return decided(False, _LEFT[candidate.state], final=candidate.state is State.CANCELLED)
 
     kind = candidate.kind or Kind.KILLED
+    # What it had, or what it would ask for now, whichever is more.
+    asked = resources.at_least(candidate.asked) if candidate.asked else resources
     retry = verdict(
         kind,
         asked=asked,

@@ -13,8 +13,8 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -27,6 +27,7 @@ from pytau_hpc.ledger.connection import LedgerDamaged, LedgerUnwritable, remove
 from pytau_hpc.ledger.ledger import Ledger
 from pytau_hpc.ledger.states import restate
 from pytau_hpc.liveness import look, waiting_before
+from pytau_hpc.sweep.cancellation import Cancellation
 from pytau_hpc.sweep.journal import read_from
 from pytau_hpc.sweep.manifest import read_manifest, revisions
 from pytau_hpc.sweep.run_dir import SweepDir
@@ -46,6 +47,8 @@ class Collected:
     notes: tuple[str, ...] = ()
     reachable: bool | None = None
     waiting: frozenset[TaskKey] = frozenset()
+    alive: frozenset[TaskKey] = frozenset()  #: tasks that were seen, now
+    reasons: Mapping[TaskKey, str] = field(default_factory=dict)  #: why tasks wait
     looked: bool = False  #: every executor with open tasks was looked at, now, and answered
 
     def __enter__(self) -> Collected:
@@ -61,6 +64,7 @@ def collect(
     now: float | None = None,
     ask: bool = True,
     fresh: bool = False,
+    decide: Callable[[Ledger], Iterable[Gone]] = lambda ledger: (),
     lock_timeout_s: float = 20.0,
 ) -> Collected:
     """Fold what is new into the ledger and return it, open.
@@ -70,6 +74,7 @@ def collect(
     now : seconds since the epoch
     ask : look at processes and the scheduler for tasks that are gone
     fresh : ask the scheduler even if it was asked a moment ago (because something is about to be sent)
+    decide : verdicts that the caller knows, from what the files say; written down, too
 
     Raises
     ------
@@ -79,13 +84,17 @@ def collect(
     if not os.access(sweep.path, os.W_OK):
         return _collect_into(Ledger.in_memory(sweep.ledger), sweep, now, ask=False, fresh=False)
     lock = FileLock(sweep.ledger_lock, timeout=lock_timeout_s, mode=0o664)
+
+    def work(ledger: Ledger) -> Collected:
+        return _collect_into(ledger, sweep, now, ask=ask, fresh=fresh, decide=decide)
+
     try:
         with lock:
             try:
-                return _collect_into(Ledger.open(sweep.ledger), sweep, now, ask=ask, fresh=fresh)
+                return work(Ledger.open(sweep.ledger))
             except LedgerDamaged:
                 remove(sweep.ledger)
-                return _collect_into(Ledger.open(sweep.ledger), sweep, now, ask=ask, fresh=fresh)
+                return work(Ledger.open(sweep.ledger))
     except (PermissionError, LedgerUnwritable):
         # Somebody else's folder or file, or a full disk: the same answer, from a private copy.
         return _collect_into(Ledger.in_memory(sweep.ledger), sweep, now, ask=False, fresh=False)
@@ -97,7 +106,13 @@ def collect(
 
 
 def _collect_into(
-    ledger: Ledger, sweep: SweepDir, now: float, *, ask: bool, fresh: bool
+    ledger: Ledger,
+    sweep: SweepDir,
+    now: float,
+    *,
+    ask: bool,
+    fresh: bool,
+    decide: Callable[[Ledger], Iterable[Gone]] = lambda ledger: (),
 ) -> Collected:
     found = Collected(ledger)
 
@@ -105,18 +120,23 @@ def _collect_into(
         found.waiting = waiting_before(ledger)
         _read_manifest(ledger, sweep)
         _read_submissions(ledger, sweep)
+        _read_cancellations(ledger, sweep)
         uuids = [
             row[0]
-            for row in ledger.connection.execute("SELECT uuid FROM submission ORDER BY number")
+            for row in ledger.connection.execute(
+                "SELECT uuid FROM submission ORDER BY number, uuid"
+            )
         ]
         for uuid in uuids:
             _read_journals(ledger, sweep, uuid, now)
             _read_verdicts(ledger, sweep, uuid)
         _look_for_results(ledger, sweep, now)
+        _write_verdicts(ledger, sweep, decide(ledger), now)
         if ask:
-            seen = look(ledger, now=now, fresh=fresh)
+            seen = look(sweep, ledger, now=now, fresh=fresh)
             _write_verdicts(ledger, sweep, seen.gone, now)
             found.waiting, found.notes = seen.waiting, seen.notes
+            found.alive, found.reasons = seen.alive, seen.reasons
             found.reachable, found.looked = seen.reachable, seen.complete
         restate(ledger, found.waiting)
         if found.looked:
@@ -135,26 +155,31 @@ def settle(sweep: SweepDir, uuid: str, not_begun: Collection[int]) -> None:
 
     Those that had no turn are given back, as if they had never been sent. Others that never said a word never started.
     """
-    now = time.time()
-    with collect(sweep, now=now, ask=False):
+
+    def verdicts(ledger: Ledger) -> list[Gone]:
+        silent = queries.tasks_without_a_run(ledger, uuid)
+        return [
+            _given_back(uuid, task)
+            if task in not_begun
+            else Gone(submission=uuid, task=task, run=None, kind=Kind.NEVER_STARTED)
+            for task in silent
+        ]
+
+    with collect(sweep, ask=False, decide=verdicts):
         pass
-    with FileLock(sweep.ledger_lock, mode=0o664), Ledger.open(sweep.ledger) as ledger:
 
-        def work() -> None:
-            silent = queries.tasks_without_a_run(ledger, uuid)
-            verdicts = [
-                Gone(
-                    submission=uuid,
-                    task=task,
-                    run=None,
-                    kind=None if task in not_begun else Kind.NEVER_STARTED,
-                )
-                for task in silent
-            ]
-            _write_verdicts(ledger, sweep, verdicts, now)
-            restate(ledger, waiting_before(ledger))
 
-        ledger.in_transaction(work)
+def give_back(sweep: SweepDir, uuid: str, tasks: Collection[int]) -> None:
+    """Write down that tasks of a submission were certainly never sent: their points are as if they never had been."""
+    if tasks:
+        with collect(
+            sweep, ask=False, decide=lambda _: [_given_back(uuid, task) for task in tasks]
+        ):
+            pass
+
+
+def _given_back(uuid: str, task: int) -> Gone:
+    return Gone(submission=uuid, task=task, run=None, kind=None)
 
 
 # -- the plan and the submissions -----------------------------------------------------------------------------------
@@ -170,11 +195,25 @@ def _read_submissions(ledger: Ledger, sweep: SweepDir) -> None:
     new = set(_names(sweep.submissions)) - ledger.known_submissions()
     paths = [sweep.submission_file(uuid) for uuid in new if not uuid.startswith(".")]
     submissions = [Submission.read(path) for path in paths if path.exists()]
-    for submission in sorted(submissions, key=lambda submission: submission.number):
+    for submission in sorted(
+        submissions, key=lambda submission: (submission.number, submission.uuid)
+    ):
         ledger.add_submission(submission)
     for uuid in queries.open_submissions(ledger):
         if sweep.refused_file(uuid).exists():
             ledger.mark_refused(uuid)
+
+
+def _read_cancellations(ledger: Ledger, sweep: SweepDir) -> None:
+    done = int((ledger.hint("cancellations") or ("0", 0.0))[0])
+    while True:
+        try:
+            cancellation = Cancellation.read(sweep.cancellation_file(done))
+        except FileNotFoundError:
+            break
+        ledger.set_cancelled(cancellation.points, cancellation.after)
+        done += 1
+        ledger.set_hint("cancellations", str(done), 0.0)
 
 
 # -- journals and verdicts ------------------------------------------------------------------------------------------

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytau_hpc.sweep.state import Kind
-
-#: A process that is killed while it holds this much of what it asked for was killed for its memory.
-_NEARLY_ALL = 0.9
+from pytau_hpc.sweep.state import NEARLY_ALL, Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +31,7 @@ def classify(death: Death) -> dict[str, Any]:
         if death.oom_kills > 0:
             return _told(Kind.OUT_OF_MEMORY, name, "the kernel killed the fit for its memory")
         rss = death.last_rss_bytes or 0
-        if rss >= _NEARLY_ALL * death.limit_bytes:
+        if rss >= NEARLY_ALL * death.limit_bytes:
             gib = 2**30
             return _told(
                 Kind.OUT_OF_MEMORY,

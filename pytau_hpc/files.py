@@ -18,6 +18,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+#: How a file system says that it has no hard links, or none (or no more) for this file.
+_NO_LINKS = frozenset(
+    [
+        errno.EPERM,
+        errno.EACCES,
+        errno.ENOSYS,
+        errno.EOPNOTSUPP,
+        errno.ENOTSUP,
+        errno.EINVAL,
+        errno.EMLINK,
+    ]
+)
+
 
 def canonical_json(value: Any) -> str:
     """One text for one value: sorted keys, no spaces, no NaN.
@@ -103,7 +116,7 @@ def publish_no_replace(source: Path, final: Path) -> bool:
 
     Returns True when `final` is now our file, False when another one was there before. A network file system may
     report an error for a link that was made (the answer was lost), so the verdict is read from the target. Where
-    links do not exist, an O_EXCL claim beside the target decides who may rename.
+    links do not exist, see `_publish_without_links`; `source` is then gone.
     """
     try:
         os.link(source, final)
@@ -112,15 +125,9 @@ def publish_no_replace(source: Path, final: Path) -> bool:
     except OSError as error:
         if _same_inode(source, final):
             return True
-        if error.errno not in (
-            errno.EPERM,
-            errno.ENOTSUP,
-            errno.ENOSYS,
-            errno.EMLINK,
-            errno.EACCES,
-        ):
+        if error.errno not in _NO_LINKS:
             raise
-        return _claim_and_rename(source, final)
+        return _publish_without_links(source, final)
     fsync_dir(final.parent)
     return True
 
@@ -132,17 +139,63 @@ def _same_inode(a: Path, b: Path) -> bool:
         return False
 
 
-def _claim_and_rename(source: Path, final: Path) -> bool:
+def _publish_without_links(source: Path, final: Path) -> bool:
+    """The same promise from two renames: the claim *is* the file, so that a claim cannot outlive its claimant.
+
+    The file moves into a folder of its own, and that folder is renamed to the claim's name, which fails where a claim
+    with a file in it is there: of several processes one succeeds. A file that stands in the claim is complete, and
+    whoever finds it there (its owner, or anybody after the owner died) may give it the final name: each does the same
+    rename, and only the first one finds something to rename. An empty claim is one that was published.
+    """
     claim = final.with_name(f".{final.name}.claim")
+    private = beside(claim)
+    ours = private.name
+    private.mkdir()
     try:
-        os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except FileExistsError:
-        if final.exists():
-            return False
-        # The claimant died between its claim and its rename. Its file would have had the same name and the same
-        # meaning as ours, so taking the claim over cannot lose anything.
-    if final.exists():
-        return False
-    os.replace(source, final)
+        os.rename(source, private / ours)
+        while not final.exists():
+            if _claimed(private, claim):
+                _publish_claim(claim, final)
+                break
+            _publish_claim(claim, final)
+        # Ours was published, by us or by somebody who found it in the claim, when it is in neither folder any more.
+        won = not (private / ours).exists() and not (claim / ours).exists()
+    finally:
+        for folder in (private, claim):
+            with contextlib.suppress(OSError):
+                (folder / ours).unlink()
+            with contextlib.suppress(OSError):
+                folder.rmdir()
     fsync_dir(final.parent)
+    return won
+
+
+def _claimed(private: Path, claim: Path) -> bool:
+    """Whether our folder became the claim; False where another file stands in it."""
+    try:
+        os.rename(private, claim)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        # Some file systems do not rename onto a folder even where it is empty.
+        with contextlib.suppress(OSError):
+            claim.rmdir()
+        return False
     return True
+
+
+def _publish_claim(claim: Path, final: Path) -> None:
+    """Give the file in the claim, whoever put it there, its final name; nothing where somebody was faster.
+
+    What is in the claim is looked at before the target: a file that was seen in it while there was no target is the
+    only one that can become the target.
+    """
+    try:
+        waiting = os.listdir(claim)
+    except FileNotFoundError:
+        return
+    if final.exists():
+        return
+    for name in waiting:
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(claim / name, final)

@@ -317,8 +317,22 @@ def main() -> None:
         os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()
+    # What a fit prints is in the log at once: for whoever follows it, and after a kill.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     while True:
-        say(fit_point(requests.get(), say, stop))
+        request = requests.get()
+        _mark_start(request.point)
+        say(fit_point(request, say, stop))
+
+
+def _mark_start(point: Point) -> None:
+    """Write into the log where the output of a point begins: points of a task share a log, and `logs` shows one.
+
+    Bytes, since the locale's encoding may not know the dashes; and a disk that is full is no reason not to fit.
+    """
+    now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    with contextlib.suppress(OSError):
+        os.write(1, f"── {point.point_id} {point.label} started {now}\n".encode())
 
 
 if __name__ == "__main__":

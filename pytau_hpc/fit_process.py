@@ -14,6 +14,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ class FitProcess:
     """One long-lived process that fits points one after another."""
 
     def __init__(self, *, environment: Mapping[str, str], log: Path) -> None:
+        #: The most memory that it held since the last point began (see `fit`), known when it has ended.
+        self.peak_rss_bytes: int | None = None
         self._messages, theirs = os.pipe()
         os.set_blocking(self._messages, False)
         self._rest = b""
@@ -73,7 +76,13 @@ class FitProcess:
 
     def exit_status(self) -> int | None:
         """None while it lives, else its status; negative for a signal."""
-        return self._process.poll()
+        if self._process.returncode is None:
+            pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+            if pid:
+                # What it used comes with its end, and only to whoever waits for it first.
+                self.peak_rss_bytes = usage.ru_maxrss * 1024
+                self._process.returncode = os.waitstatus_to_exitcode(status)
+        return self._process.returncode
 
     def rss_bytes(self) -> int | None:
         """Its resident memory now, None where that cannot be read."""
@@ -90,9 +99,9 @@ class FitProcess:
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        deadline = time.monotonic() + timeout_s
+        while self.exit_status() is None:
+            if time.monotonic() >= deadline:
+                self._process.kill()
+            time.sleep(0.02)
         os.close(self._messages)

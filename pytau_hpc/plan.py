@@ -25,6 +25,7 @@ from pytau_hpc.sweep.axes import Known
 from pytau_hpc.sweep.grid import Expansion, expand, same_value
 from pytau_hpc.sweep.manifest import Manifest, read_manifest, revisions
 from pytau_hpc.sweep.point import DataSource, Point, Selection, Session
+from pytau_hpc.sweep.resources import Request
 from pytau_hpc.sweep.revision import Draft, freeze, publish, refresh_copies
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.spec import Spec, read_spec
@@ -67,7 +68,7 @@ class PlanResult:
 
     Attributes
     ----------
-    sweep, sweep_dir, study, spec_file, profile : names and places; `profile` as the spec names it
+    sweep, sweep_dir, study, spec_file, profile, request : names and places; the last two as the spec has them
     points : in the order of the manifest
     axes : every axis with the values that occur, the session first
     excluded, n_included : rows that rules took away, and explicit ones
@@ -88,6 +89,7 @@ class PlanResult:
     spec_file: str
     spec_sha256: str
     profile: str | None
+    request: Request
     points: tuple[Point, ...]
     axes: dict[str, tuple[Any, ...]]
     excluded: tuple[Excluded, ...]
@@ -196,6 +198,7 @@ def plan(
         spec_file=str(spec_path),
         spec_sha256=str(frozen.header["spec_sha256"]),
         profile=spec.profile,
+        request=spec.request,
         points=tuple(points),
         axes=axes,
         excluded=_excluded(spec, expansion),

@@ -5,11 +5,13 @@ A pure table: kind of failure → rule. `choose` asks it; nothing else decides a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
-from pytau_hpc.sweep.resources import Resources
+from pytau_hpc.sweep.resources import BUILT_IN_RETRY, Resources, RetrySettings
 from pytau_hpc.sweep.state import Kind
 
 
@@ -26,17 +28,19 @@ class Rule:
     """How one kind of failure is answered."""
 
     budget: Budget
-    mem_factor: float = 1.0
-    time_factor: float = 1.0
+    more_memory: bool = False
+    more_time: bool = False
     why: str
 
 
 RULES: Mapping[Kind, Rule] = {
     # The same memory would die the same way.
-    Kind.OUT_OF_MEMORY: Rule(budget=Budget.FAILURES, mem_factor=1.5, why="again with more memory"),
+    Kind.OUT_OF_MEMORY: Rule(
+        budget=Budget.FAILURES, more_memory=True, why="again with more memory"
+    ),
     # Goes on from the checkpoint, with more time so that it ends.
     Kind.TIMEOUT: Rule(
-        budget=Budget.FAILURES, time_factor=1.5, why="again with more time, from the checkpoint"
+        budget=Budget.FAILURES, more_time=True, why="again with more time, from the checkpoint"
     ),
     Kind.PREEMPTED: Rule(budget=Budget.INTERRUPTIONS, why="again, from the checkpoint"),
     Kind.NODE: Rule(budget=Budget.INTERRUPTIONS, why="again, from the checkpoint"),
@@ -55,12 +59,20 @@ RULES: Mapping[Kind, Rule] = {
 
 @dataclass(frozen=True, kw_only=True)
 class RetryLimits:
-    """How many more tries each budget allows, and how far requests may grow."""
+    """How many more tries each budget allows, how requests grow, and how far."""
 
     failures: int = 2
     interruptions: int = 10
+    mem_factor: float = 1.5
+    time_factor: float = 1.5
     max_mem_gb: float = 128.0
     max_time_min: int = 2 * 24 * 60
+
+    @classmethod
+    def of(cls, settings: RetrySettings, caps: Mapping[str, Any]) -> RetryLimits:
+        """The limits that settings (of spec and profile) and the caps of a profile make."""
+        said = settings.over(BUILT_IN_RETRY).to_json()
+        return cls(**{name: value for name, value in said.items() if name != "grace_s"}, **caps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +112,15 @@ def verdict(
         return Verdict(
             again=False, resources=asked, why=f"not again: {interruptions} interruptions"
         )
-    grown = Resources(
-        cpus=asked.cpus,
-        mem_gb=min(asked.mem_gb * rule.mem_factor, max(limits.max_mem_gb, asked.mem_gb)),
-        time_min=min(
-            round(asked.time_min * rule.time_factor), max(limits.max_time_min, asked.time_min)
-        ),
-    )
-    if grown == asked and (rule.mem_factor > 1 or rule.time_factor > 1):
+    mem_gb, time_min = asked.mem_gb, asked.time_min
+    if rule.more_memory:
+        mem_gb = min(mem_gb * limits.mem_factor, max(limits.max_mem_gb, mem_gb))
+    if rule.more_time:
+        # Rounded up: a factor near 1 must not leave a short limit as it was.
+        grown_min = math.ceil(time_min * limits.time_factor)
+        time_min = min(grown_min, max(limits.max_time_min, time_min))
+    grown = Resources(cpus=asked.cpus, mem_gb=mem_gb, time_min=time_min)
+    if grown == asked and (rule.more_memory or rule.more_time):
         return Verdict(
             again=False, resources=asked, why="not again: it had all that the profile allows"
         )

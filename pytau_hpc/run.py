@@ -13,8 +13,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pytau_hpc.fit import FitRequest
+from pytau_hpc.sweep.cancellation import Cancellations
 from pytau_hpc.sweep.journal import EventKind, Journal, read_from
 from pytau_hpc.sweep.point import Point
 from pytau_hpc.sweep.process import this_process
@@ -24,6 +26,8 @@ from pytau_hpc.sweep.submission import Array, Submission, Task, read_point_ids
 
 #: How long before its time limit a run stops by itself: a signal may never come.
 DEADLINE_MARGIN_S = 60.0
+#: About what importing and compiling cost a fit that goes on from a checkpoint.
+_START_S = 30.0
 
 
 @dataclass
@@ -32,6 +36,8 @@ class Stop:
 
     kind: Kind | None = None
     superseded: bool = False
+    warned: bool = False  #: a signal that may announce the time limit, or a preemption
+    was_asked_about: bool = False  #: the scheduler was asked whose signal it was
 
     @property
     def asked(self) -> bool:
@@ -42,6 +48,33 @@ class Stop:
         if self.superseded:
             return "superseded"
         return "done" if self.kind is None else self.kind.value
+
+
+@dataclass
+class Used:
+    """What a run uses: the most memory that a fit held, in bytes, and time."""
+
+    began: float = field(default_factory=time.monotonic)
+    cpu_before_s: float = field(default_factory=lambda: _cpu_s())
+    max_rss_bytes: int | None = None
+
+    def saw(self, ending: Mapping[str, Any]) -> None:
+        """Take account of a fit that has ended."""
+        if ending.get("max_rss_bytes"):
+            self.max_rss_bytes = max(int(ending["max_rss_bytes"]), self.max_rss_bytes or 0)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "elapsed_s": round(time.monotonic() - self.began, 3),
+            "cpu_s": round(_cpu_s() - self.cpu_before_s, 3),
+            "max_rss_bytes": self.max_rss_bytes,
+        }
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process and of those that it started and waited for: its fit processes."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 @dataclass
@@ -59,10 +92,19 @@ class Run:
     journal: Journal
     log: Path
     job: str
+    host: str
     ends_at: float | None
     stop: Stop = field(default_factory=Stop)
+    used: Used = field(default_factory=Used)
     known_submissions: set[str] = field(default_factory=set)
     taken: dict[str, set[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._cancellations = Cancellations(
+            self.sweep,
+            submission=self.submission.number,
+            points=[point.point_id for point in self.task.points],
+        )
 
     @property
     def prefix(self) -> str:
@@ -79,11 +121,34 @@ class Run:
         )
 
     @property
+    def memory_bytes(self) -> int:
+        """The memory that the task asked for."""
+        return int(self.array.resources.mem_gb * 2**30)
+
+    def say_that_it_stops(self) -> None:
+        """Write down that the run was told to stop, and why: it may be killed before it comes to its last word."""
+        if self.stop.kind is not None:
+            with contextlib.suppress(OSError):
+                self.journal.append(EventKind.SIGNALLED, sync=True, kind=self.stop.kind.value)
+
+    def has_time_for(self, expected_s: float | None) -> bool:
+        """Whether it makes sense to begin a fit now: it can end in the time that is left, or come to a checkpoint that
+        saves more than starting again costs.
+        """
+        if self.ends_at is None or expected_s is None:
+            return True
+        left_s = self.ends_at - self._margin_s - time.monotonic()
+        return left_s >= min(expected_s, 2 * self.submission.checkpoint_s + _START_S)
+
+    @property
+    def _margin_s(self) -> float:
+        return min(DEADLINE_MARGIN_S, 0.2 * self.array.resources.time_min * 60)
+
+    @property
     def time_is_up(self) -> bool:
         if self.ends_at is None:
             return False
-        margin = min(DEADLINE_MARGIN_S, 0.2 * self.array.resources.time_min * 60)
-        return time.monotonic() >= self.ends_at - margin
+        return time.monotonic() >= self.ends_at - self._margin_s
 
     @property
     def time_limit_is_announced(self) -> bool:
@@ -108,12 +173,16 @@ class Run:
                 continue
             self.known_submissions.add(uuid)
             number, point_ids = read_point_ids(path)
-            if number > self.submission.number:
+            if (number, uuid) > (self.submission.number, self.submission.uuid):
                 self.taken[uuid] = point_ids & {one.point_id for one in self.task.points}
         return any(
             point.point_id in held and not self.sweep.refused_file(uuid).exists()
             for uuid, held in self.taken.items()
         )
+
+    def is_cancelled(self, point: Point, *, begun: bool = False) -> bool:
+        """Whether a person gave the point up since it was sent; `begun`: its fit is under way."""
+        return self._cancellations.hit(point.point_id, begun=begun)
 
 
 def open_run(sweep: SweepDir, submission: Submission, array: Array, task: Task) -> Run:
@@ -131,6 +200,7 @@ def open_run(sweep: SweepDir, submission: Submission, array: Array, task: Task) 
             number += 1
     me = this_process()
     job = job_of(os.environ)
+    host = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
     run = Run(
         sweep=sweep,
         submission=submission,
@@ -140,13 +210,14 @@ def open_run(sweep: SweepDir, submission: Submission, array: Array, task: Task) 
         journal=journal,
         log=logs / f"{task.number}.r{number}.log",
         job=job,
+        host=host,
         ends_at=_ends_at(submission, array, os.environ),
         known_submissions={submission.uuid},
     )
     journal.append(
         EventKind.RUN_STARTED,
         sync=True,
-        host=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+        host=host,
         boot_id=me.boot_id,
         pid=me.pid,
         process_started=me.started,

@@ -19,6 +19,7 @@ from pytau_hpc import warm_cache
 from pytau_hpc.deaths import Death, OomCounter, classify
 from pytau_hpc.fit import describe
 from pytau_hpc.fit_process import FitProcess
+from pytau_hpc.preemption import learn_why
 from pytau_hpc.run import Run
 from pytau_hpc.scratch import make_scratch, remove_scratch, scratch_base
 from pytau_hpc.sweep.journal import EventKind
@@ -26,6 +27,8 @@ from pytau_hpc.sweep.point import Point
 from pytau_hpc.sweep.state import Kind
 
 HEARTBEAT_S = 15.0
+#: From this share of its memory on, every growth of a fit is worth a record.
+_NEAR_THE_LIMIT = 0.7
 
 
 class FitProcesses:
@@ -53,27 +56,33 @@ class FitProcesses:
         try:
             process = self._process or self._start()
         except OSError as error:  # scratch that is full or not there: the point fails, and says why
-            return {"end": "failed", **describe(error)}
+            return {"end": "failed", **self._cannot_start(describe(error))}
         counter = OomCounter.read(process.pid)
         process.command(self._run.request(point).to_json())
         report = Report(self._run, point)
-        told_to_stop = taken = False
+        told_to_stop = taken = cancelled = False
         while True:
             for message in process.hear(1.0, self._wake):
                 if "end" in message:
-                    return self._given_up(message) if taken else message
+                    return self._given_up(message, taken) if taken or cancelled else message
                 report.heard(message)
                 if "checkpoint" in message and self._run.has_successor:
                     self._run.stop.superseded = True
                 if "checkpoint" in message and self._run.is_taken(point):
                     taken = True
+                if "checkpoint" in message and self._run.is_cancelled(point, begun=True):
+                    cancelled = True
             report.saw_memory(process.rss_bytes())
             _drain(self._wake)
+            if not self._run.stop.asked:
+                learn_why(self._run)
             if self._run.time_is_up and not self._run.stop.asked:
                 self._run.stop.kind = Kind.TIMEOUT
-            if (self._run.stop.asked or taken) and not told_to_stop:
+            if (self._run.stop.asked or taken or cancelled) and not told_to_stop:
                 process.command({"stop": self._run.stop.because})
                 told_to_stop = True
+                self._run.say_that_it_stops()
+                learn_why(self._run)
             status = process.exit_status()
             if status is not None:
                 last_words = [
@@ -81,14 +90,18 @@ class FitProcesses:
                 ]
                 self._process = None
                 process.close()
+                report.saw_memory(process.peak_rss_bytes)
                 return last_words[0] if last_words else self._death(status, report, counter)
 
-    def _given_up(self, ending: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The end of a fit that a newer submission has taken. A process that was told to stop fits no more."""
+    def _given_up(self, ending: Mapping[str, Any], taken: bool) -> Mapping[str, Any]:
+        """The end of a fit that was cancelled, or that a newer submission has taken.
+
+        A process that was told to stop fits no more: the next point gets a new one.
+        """
         if self._process is not None:
             self._process.close()
             self._process = None
-        if ending["end"] != "interrupted":
+        if ending["end"] != "interrupted" or not taken:
             return ending
         return {"end": "skipped", "because": "a newer submission has it"}
 
@@ -98,7 +111,7 @@ class FitProcesses:
         return warm_cache.cache_file(self._run.sweep.caches, fits)
 
     def _start(self) -> FitProcess:
-        from pytau_hpc.inference.environment import fit_environment
+        from pytau_hpc.inference.environment import allotted_cpus, fit_environment
 
         run = self._run
         if self._scratch is None:
@@ -109,7 +122,7 @@ class FitProcesses:
         environment = {
             **os.environ,
             **(run.submission.profile.get("env") or {}),
-            **fit_environment(run.array.resources.cpus, self._scratch),
+            **fit_environment(allotted_cpus(run.array.resources.cpus, os.environ), self._scratch),
         }
         # Missing byte code costs seconds per process, and the packages lie on a shared file system.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -120,15 +133,25 @@ class FitProcesses:
         death = Death(
             status=status,
             last_rss_bytes=report.last_rss_bytes,
-            limit_bytes=int(self._run.array.resources.mem_gb * 2**30),
+            limit_bytes=self._run.memory_bytes,
             oom_kills=counter.since(),
         )
+        told: Mapping[str, Any] = classify(death)
+        if status > 0 and not report.heard_something:
+            told = self._cannot_start({**told, "message": f"{told['message']} before it began"})
         return {
             "end": "failed",
-            **classify(death),
+            **told,
             "max_rss_bytes": report.peak_rss_bytes,
             **report.elapsed(),
         }
+
+    def _cannot_start(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Fits cannot even begin here: the node's fault, not the point's, and the others need not try."""
+        if told["kind"] == Kind.NO_SPACE.value:
+            return told
+        self._run.stop.kind = self._run.stop.kind or Kind.NODE
+        return {**told, "kind": Kind.NODE.value}
 
 
 class Report:
@@ -140,10 +163,13 @@ class Report:
         self._phase = ""
         self._last = time.monotonic()
         self._started = self._last
+        self._said_rss_bytes = 0
+        self.heard_something = False
         self.last_rss_bytes: int | None = None
         self.peak_rss_bytes: int | None = None
 
     def heard(self, message: Mapping[str, Any]) -> None:
+        self.heard_something = True
         # No promise is made here, so a full disk must not end a healthy fit.
         with contextlib.suppress(OSError):
             self._write(message)
@@ -171,6 +197,20 @@ class Report:
         if rss_bytes is not None:
             self.last_rss_bytes = rss_bytes
             self.peak_rss_bytes = max(rss_bytes, self.peak_rss_bytes or 0)
+            self._warn_of_memory(rss_bytes)
+
+    def _warn_of_memory(self, rss_bytes: int) -> None:
+        """Write down growing memory near the limit at once: the next word may be cut off with everything else."""
+        near = rss_bytes >= _NEAR_THE_LIMIT * self._run.memory_bytes
+        if near and rss_bytes > 1.02 * self._said_rss_bytes:
+            self._said_rss_bytes = rss_bytes
+            with contextlib.suppress(OSError):
+                self._run.journal.append(
+                    EventKind.PROGRESS,
+                    point=self._point.point_id,
+                    phase=self._phase or None,
+                    rss=rss_bytes,
+                )
 
     def elapsed(self) -> dict[str, float]:
         return {"elapsed_s": round(time.monotonic() - self._started, 3)}
@@ -186,11 +226,14 @@ def signals(run: Run) -> Iterator[int]:
     def note(number: int, frame: FrameType | None) -> None:
         # SLURM announces a preemption, and the end of the time limit, with the signal that the array asked for;
         # which of the two it is, the time tells. SIGTERM alone may be anybody.
-        if run.time_limit_is_announced:
-            kind = Kind.TIMEOUT
+        announced = number in (signal.SIGUSR1, signal.SIGUSR2)
+        if run.time_limit_is_announced and announced:
+            # It comes up to a minute early, and we watch the deadline ourselves.
+            run.stop.warned = True
+        elif run.time_limit_is_announced:
+            run.stop.kind = run.stop.kind or Kind.TIMEOUT
         else:
-            kind = Kind.PREEMPTED if number in (signal.SIGUSR1, signal.SIGUSR2) else Kind.KILLED
-        run.stop.kind = run.stop.kind or kind
+            run.stop.kind = run.stop.kind or (Kind.PREEMPTED if announced else Kind.KILLED)
 
     numbers = [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means what it says

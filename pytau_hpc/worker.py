@@ -7,14 +7,19 @@ pytau_hpc worker``, whatever executor started that.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytau_hpc.earlier_runs import running_already
 from pytau_hpc.errors import PytauHpcError
+from pytau_hpc.executors.last_words import MARK
 from pytau_hpc.fit import StopButton, fit_point
+from pytau_hpc.pack import cost
+from pytau_hpc.preemption import learn_why, requeue_if_preempted
 from pytau_hpc.run import Run, ended_in_earlier_runs, open_run
 from pytau_hpc.supervise import FitProcesses, Report, signals
 from pytau_hpc.sweep.journal import EventKind
@@ -34,20 +39,31 @@ def run_task(sweep: SweepDir, uuid: str, number: int, *, in_this_process: bool =
     submission = Submission.read(sweep.submission_file(uuid), only_task=number)
     array = submission.array_of(number)
     task = array.tasks[number - array.first]
+    pid = running_already(sweep, submission, number)
+    if pid is not None:
+        print(f"task {number} runs already, as process {pid}", file=sys.stderr)
+        return
     run = open_run(sweep, submission, array, task)
+    if submission.executor == "slurm":
+        print(f"{MARK}{run.number} of task {number} on {run.host}, {run.job}", flush=True)
     try:
         if in_this_process:
             _fit_all(run, lambda point: _fit_here(run, point))
         else:
             with signals(run) as wake, FitProcesses(run, wake) as fits:
                 _fit_all(run, fits.fit)
-        run.journal.append(EventKind.RUN_ENDED, sync=True, because=run.stop.because)
+        learn_why(run)
+        run.journal.append(
+            EventKind.RUN_ENDED, sync=True, because=run.stop.because, **run.used.to_json()
+        )
     finally:
         run.journal.close()
+    requeue_if_preempted(run)
 
 
 def _fit_all(run: Run, fit: Callable[[Point], Mapping[str, Any]]) -> None:
     done_before = ended_in_earlier_runs(run)
+    pace = _Pace()
     for point in run.task.points:
         if run.stop.asked:
             return
@@ -56,11 +72,34 @@ def _fit_all(run: Run, fit: Callable[[Point], Mapping[str, Any]]) -> None:
             return
         if point.point_id in done_before or run.is_taken(point):
             continue
-        if run.time_is_up:
+        if run.is_cancelled(point):
+            run.journal.append(EventKind.POINT_SKIPPED, point=point.point_id, because="cancelled")
+            continue
+        if run.time_is_up or not run.has_time_for(pace.expected_s(point)):
             run.stop.kind = Kind.TIMEOUT
             return
         run.journal.append(EventKind.POINT_STARTED, sync=True, point=point.point_id)
-        _record_ending(run, point, fit(point))
+        ending = fit(point)
+        learn_why(run)
+        run.used.saw(ending)
+        pace.saw(point, ending)
+        _record_ending(run, point, ending)
+
+
+class _Pace:
+    """How long fits take here, by those that this run has finished."""
+
+    def __init__(self) -> None:
+        self._slowest: float | None = None
+
+    def saw(self, point: Point, ending: Mapping[str, Any]) -> None:
+        elapsed_s = ending.get("elapsed_s")
+        if ending["end"] == "succeeded" and elapsed_s:
+            self._slowest = max(self._slowest or 0.0, elapsed_s / cost(point))
+
+    def expected_s(self, point: Point) -> float | None:
+        """Seconds, rather too many than too few; None where nothing is known."""
+        return None if self._slowest is None else self._slowest * cost(point)
 
 
 def _record_ending(run: Run, point: Point, ending: Mapping[str, Any]) -> None:
@@ -78,7 +117,10 @@ def _record_ending(run: Run, point: Point, ending: Mapping[str, Any]) -> None:
             because=ending.get("because", "its result is there already"),
         )
     elif ending["end"] == "interrupted":
-        kind = (run.stop.kind or Kind.KILLED).value
+        # A newer run of its task means that SLURM had given up its node.
+        why = run.stop.kind or (Kind.NODE if run.stop.superseded else Kind.KILLED)
+        kind = why.value
+        _clear_if_done(run, point)
         run.journal.append(
             EventKind.POINT_INTERRUPTED, sync=True, point=point.point_id, **{**told, "kind": kind}
         )
@@ -92,9 +134,26 @@ def _record_ending(run: Run, point: Point, ending: Mapping[str, Any]) -> None:
         )
 
 
+def _clear_if_done(run: Run, point: Point) -> None:
+    """Remove the checkpoints that this run wrote after somebody else had finished the point."""
+    if (run.sweep.study / point.result_path).exists():
+        folder = run.sweep.checkpoint_folder(point.point_id)
+        with contextlib.suppress(OSError):
+            for path in folder.glob(f"{run.prefix}.*"):
+                path.unlink(missing_ok=True)
+            folder.rmdir()
+
+
 def _fit_here(run: Run, point: Point) -> Mapping[str, Any]:
     report = Report(run, point)
-    return fit_point(run.request(point), report.heard, StopButton())
+    stop = StopButton()
+
+    def heard(message: Mapping[str, Any]) -> None:
+        report.heard(message)
+        if "checkpoint" in message and run.is_cancelled(point, begun=True):
+            stop.press("cancelled")
+
+    return fit_point(run.request(point), heard, stop)
 
 
 def main(sweep: Path, submission: str, task: int) -> int:

@@ -289,6 +289,7 @@ class BuiltRun:
         process: ProcessIdentity | None = None,
         host: str = "node-0417",
         job: str = "8123457_4",
+        restart: int = 0,
     ) -> BuiltRun:
         """A run of a process that is alive (this one) unless a test says otherwise."""
         clock = [at]
@@ -305,6 +306,7 @@ class BuiltRun:
             process_started=process.started,
             job=job,
             points=len(submission.tasks[task].points),
+            restart=str(restart) if restart else None,
         )
         return run
 

@@ -136,3 +136,50 @@ def test_what_cannot_get_better_by_itself_is_never_tried_again(kind):
 
     assert not choice.send
     assert choice.final
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING])
+def test_lost_sends_what_nobody_has_seen_and_leaves_what_was_seen(state):
+    """A person overrules unknown, never alive."""
+    seen, unseen = (
+        Candidate(point_id=name * 16, asked=ASKED, state=state, alive=name == "a") for name in "ab"
+    )
+    choices = choose(
+        [seen, unseen], command=Command.RESUME, resources=ASKED, limits=LIMITS, lost=True
+    )
+
+    assert [choice.send for choice in choices.all] == [False, True]
+
+
+def test_what_was_cancelled_is_sent_only_when_asked_for():
+    point = Candidate(point_id="a" * 16, asked=ASKED, state=State.CANCELLED)
+
+    for asked_for in (False, True):
+        [choice] = choose(
+            [point],
+            command=Command.RESUME,
+            resources=ASKED,
+            limits=LIMITS,
+            cancelled=asked_for,
+        ).all
+        assert choice.send is asked_for
+
+
+def test_factors_of_the_spec_say_how_requests_grow():
+    limits = RetryLimits(mem_factor=2.0, time_factor=1.1, max_mem_gb=1000, max_time_min=10_000)
+
+    memory = the_choice(limits=limits, state=State.FAILED, kind=Kind.OUT_OF_MEMORY, failures=1)
+    time = the_choice(limits=limits, state=State.INTERRUPTED, kind=Kind.TIMEOUT, failures=1)
+
+    assert memory.resources.mem_gb == 8.0
+    assert time.resources.time_min == 66
+
+
+def test_a_point_that_was_given_back_keeps_what_its_failures_taught():
+    """Its retry came to a task that had no time left for it."""
+    grown = Resources(cpus=1, mem_gb=6.0, time_min=60)
+
+    again = the_choice(state=State.PLANNED, asked=grown, failures=1)
+    fresh = the_choice(state=State.PLANNED, asked=grown, failures=0)
+
+    assert (again.resources.mem_gb, fresh.resources.mem_gb) == (6.0, 4.0)

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytau_hpc.collect import collect
+from pytau_hpc.collect import collect, give_back
 from pytau_hpc.executors import squeue
+from pytau_hpc.ledger import queries
 from pytau_hpc.sweep.state import Kind
-from tests.builders import a_far_process, a_gone_process, a_sweep
+from tests.builders import NOON, a_far_process, a_gone_process, a_sweep
 
 POINTS = "SELECT state, kind, failures, interruptions FROM point ORDER BY position"
 
@@ -153,3 +154,116 @@ def test_a_session_that_was_renamed_is_looked_for_under_its_new_name(study):
 
     assert [row[0] for row in rows(sweep)] == ["succeeded", "succeeded"]
     assert rebuilt(sweep) == rows(sweep)
+
+
+KINDS = "SELECT run, outcome, kind FROM attempt ORDER BY number, run"
+
+
+def test_a_sigterm_before_a_requeue_was_a_preemption(study, slurm):
+    """The worker could only say that it was killed; that SLURM started it again says who it was."""
+    sweep = a_sweep(study, n=1)
+    submission = sweep.submit(executor="slurm", driver=a_far_process())
+    point = submission.tasks[0].points[0]
+    first = sweep.run(submission)
+    first.is_interrupted(point, kind=Kind.KILLED)
+    first.ends("killed")
+    assert rows(sweep, ask=False, sql=KINDS) == [(1, "interrupted", "killed")]
+
+    sweep.run(submission, number=2, restart=1).starts(point)
+
+    assert rows(sweep, ask=False, sql=KINDS)[0] == (1, "interrupted", "preempted")
+    assert rebuilt(sweep, ask=False, sql=KINDS)[0] == (1, "interrupted", "preempted")
+
+
+def test_a_silent_run_before_a_requeue_lost_its_node(study, slurm):
+    """Charged to the interruptions, not to the fit."""
+    sweep = a_sweep(study, n=1)
+    submission = sweep.submit(executor="slurm", driver=a_far_process())
+    point = submission.tasks[0].points[0]
+    sweep.run(submission).starts(point)
+
+    sweep.run(submission, number=2, restart=1).starts(point)
+
+    assert rows(sweep, ask=False, sql=KINDS)[0] == (1, None, "node")
+    assert rows(sweep, ask=False) == [("running", None, 0, 1)]
+
+
+def test_a_task_that_slurm_did_not_take_is_planned_again(study, slurm):
+    """Its sender knows; nobody has to wait for the grace period."""
+    sweep = a_sweep(study, n=4)
+    submission = sweep.submit(executor="slurm", driver=a_far_process())
+    slurm.shows = {(submission.job_name(submission.arrays[0]), i): "PENDING" for i in (0, 1)}
+
+    give_back(sweep.dir, submission.uuid, [2, 3])
+
+    states = [row[0] for row in rows(sweep, fresh=True)]
+    assert states == ["queued", "queued", "planned", "planned"]
+    assert [row[0] for row in rebuilt(sweep, fresh=True)] == states
+
+
+def test_why_tasks_wait_is_known_also_between_two_questions(study, slurm):
+    sweep = a_sweep(study, n=1)
+    submission = sweep.submit(executor="slurm", driver=a_far_process())
+    element = (submission.job_name(submission.arrays[0]), 0)
+    slurm.shows = {element: "PENDING"}
+    with collect(sweep.dir, fresh=True) as first, collect(sweep.dir) as second:
+        key = (submission.uuid, 0)
+        assert first.reasons == second.reasons == {key: "PENDING"}
+        assert (first.alive, second.alive) == ({key}, frozenset())
+
+
+def test_a_scheduler_that_is_down_is_asked_once_in_a_while_not_at_every_look(study, slurm):
+    """It takes long to find out that nobody answers."""
+    sweep = a_sweep(study, n=1)
+    sweep.submit(executor="slurm", driver=a_far_process())
+    slurm.shows = None
+    with collect(sweep.dir, now=1000.0):
+        pass
+
+    slurm.shows = {}
+    with collect(sweep.dir, now=1010.0) as soon, collect(sweep.dir, now=1040.0) as later:
+        assert (soon.reachable, later.reachable) == (False, True)
+        assert "did not answer" in soon.notes[0]
+
+
+def a_bad_node(study, *, n_bad: int, elsewhere: bool, kind: Kind = Kind.EXCEPTION):
+    """Tasks of one point: `n_bad` of them fail at once on n417, and one succeeds elsewhere or does not."""
+    sweep = a_sweep(study, n=n_bad + 1)
+    submission = sweep.submit(executor="slurm", driver=a_far_process())
+    for task in submission.tasks[:n_bad]:
+        with sweep.run(submission, task.number, host="n417") as run:
+            run.fails(task.points[0], kind=kind)
+    if elsewhere:
+        last = submission.tasks[-1]
+        with sweep.run(submission, last.number, host="n418") as run:
+            run.succeeds(last.points[0])
+    with collect(sweep.dir, ask=False) as collected:
+        return queries.bad_nodes(collected.ledger, now=NOON + 3600)
+
+
+@pytest.mark.parametrize(
+    ("n_bad", "elsewhere", "kind", "bad"),
+    [
+        (3, True, Kind.EXCEPTION, ["n417"]),
+        (2, True, Kind.EXCEPTION, []),
+        (3, False, Kind.EXCEPTION, []),  # perhaps the model's fault, everywhere
+        (3, True, Kind.NON_FINITE, []),  # certainly the fit's
+    ],
+)
+def test_a_node_where_fits_only_fail_while_others_succeed_is_bad(
+    study, n_bad, elsewhere, kind, bad
+):
+    assert a_bad_node(study, n_bad=n_bad, elsewhere=elsewhere, kind=kind) == bad
+
+
+def test_a_node_where_fits_cannot_begin_is_bad_whatever_happens_elsewhere(study):
+    sweep = a_sweep(study, n=3)
+    submission = sweep.submit(executor="slurm", driver=a_far_process())
+    for task in submission.tasks:
+        run = sweep.run(submission, task.number, host="n417")
+        run.fails(task.points[0], kind=Kind.NODE)
+        run.ends("node")
+
+    with collect(sweep.dir, ask=False) as collected:
+        assert queries.bad_nodes(collected.ledger, now=NOON + 3600) == ["n417"]
+        assert queries.bad_nodes(collected.ledger, now=NOON + 3 * 86400) == []

@@ -17,13 +17,16 @@ import pytest
 from pytau_hpc.cli.app import COMMANDS
 from pytau_hpc.data import READERS, TRANSFORMS
 from pytau_hpc.errors import SpecInvalid
-from pytau_hpc.executors.profile import Limits, ProfileFile, Slurm, read_profile
+from pytau_hpc.executors.profile import read_profile
+from pytau_hpc.executors.profile_fields import Limits, ProfileFile, RetryDefaults, Slurm
 from pytau_hpc.inference import METHODS
 from pytau_hpc.ledger import frames
+from pytau_hpc.ledger.ledger import Ledger
 from pytau_hpc.models import MODELS
 from pytau_hpc.plan import KNOWN
 from pytau_hpc.retry import RULES
 from pytau_hpc.sweep.axes import AXES
+from pytau_hpc.sweep.resources import BUILT_IN_RETRY
 from pytau_hpc.sweep.spec import (
     DataPart,
     FitPart,
@@ -148,7 +151,8 @@ def test_the_page_about_specs_names_every_key():
     """Of a spec, a profile, every data format and every method; and every transform and model."""
     text = page("docs/spec.md")
     parts = [SpecFile, DataPart, SessionEntry, FitPart, ResourcesPart, RetryPart]
-    keys = {key for part in (*parts, ProfileFile, Slurm, Limits) for key in part.model_fields}
+    parts += [ProfileFile, Slurm, Limits, RetryDefaults]
+    keys = {key for part in parts for key in part.model_fields}
     options = {key for reader in READERS.values() for key in reader.options}
     settings = {key for method in METHODS.values() for key in method.settings}
     options |= {key for model in MODELS.values() for key in model.options}
@@ -171,7 +175,8 @@ def test_the_reference_names_every_command_state_kind_and_column():
     text = page("docs/reference.md")
     attempts = re.findall(r"\b(?:a|l)\.(\w+)", frames._ATTEMPTS.split("FROM")[0])
     submissions = re.findall(r"(\w+)(?:,|$)", frames._SUBMISSIONS.split("FROM")[0].strip())
-    columns = {*frames._POINT_COLUMNS, *attempts, *submissions}
+    tasks = frames.tasks(Ledger.in_memory()).columns
+    columns = {*frames._POINT_COLUMNS, *attempts, *tasks, *submissions}
 
     assert missing(sorted({*State, *Kind, *columns}), text) == []
     assert [name for name in COMMANDS if not re.search(rf"^### .*\b{name}\b", text, re.M)] == []
@@ -183,8 +188,11 @@ def test_the_reference_gives_every_retry_rule():
     for kind, rule in RULES.items():
         row = re.search(rf"^\| `{kind}` \|.*$", text, re.MULTILINE)
         assert row, kind
-        for factor, what in ((rule.mem_factor, "memory"), (rule.time_factor, "time")):
-            assert (f"{factor:g} × the {what}" in row[0]) == (factor > 1), kind
+        factors = BUILT_IN_RETRY.mem_factor, BUILT_IN_RETRY.time_factor
+        for factor, more, what in zip(
+            factors, (rule.more_memory, rule.more_time), ("memory", "time"), strict=True
+        ):
+            assert (f"{factor:g} × the {what}" in row[0]) == more, kind
         assert ("not again" in row[0]) == (rule.budget.value == "none"), kind
 
 

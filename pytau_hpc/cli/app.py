@@ -11,21 +11,30 @@ from importlib import import_module
 
 import typer
 
+from pytau_hpc.cli.options import report_problem
 from pytau_hpc.errors import Invalid, PytauHpcError
 
 #: ``json`` makes JSON the default of every command that can.
 OUTPUT_VARIABLE = "PYTAU_HPC_OUTPUT"
-_WITH_JSON = frozenset({"plan", "submit", "resume", "status"})
+_WITH_JSON = frozenset(
+    {"plan", "submit", "resume", "cancel", "status", "explain", "doctor", "profile"}
+)
 
 RUN, LOOK, SETUP = "Run a sweep", "Look", "Set up"
 
-#: command → the panel of the help that it stands in; each has a module of that name here with a function `command`.
+#: command → the panel of the help that it stands in; each has a module of that name here with a function `command`,
+#: or, where it has commands of its own, a `group`.
 COMMANDS = {
     "plan": RUN,
     "submit": RUN,
     "resume": RUN,
+    "cancel": RUN,
     "status": LOOK,
+    "logs": LOOK,
+    "explain": LOOK,
     "export": LOOK,
+    "doctor": SETUP,
+    "profile": SETUP,
     "demo": SETUP,
     "worker": None,
 }
@@ -56,7 +65,10 @@ def build(wanted: Sequence[str]) -> typer.Typer:
     for name in wanted:
         module = import_module(f"pytau_hpc.cli.{name}")
         panel = COMMANDS[name]
-        app.command(name, rich_help_panel=panel, hidden=panel is None)(module.command)
+        if isinstance(group := getattr(module, "group", None), typer.Typer):
+            app.add_typer(group, name=name, rich_help_panel=panel or "")
+        else:
+            app.command(name, rich_help_panel=panel, hidden=panel is None)(module.command)
     return app
 
 
@@ -106,6 +118,4 @@ def _show(error: PytauHpcError, *, as_json: bool) -> None:
         }
         print(json.dumps({"schema": "pytau-hpc/error/1", "error": body}))
         return
-    print(f"error: {error.message}", file=sys.stderr)
-    if error.help:
-        print(f"help: {error.help}", file=sys.stderr)
+    report_problem(error)

@@ -24,19 +24,27 @@ def command(
     attempts: Annotated[
         bool, typer.Option("--attempts", help="One row for each attempt instead of each point.")
     ] = False,
+    tasks: Annotated[
+        bool,
+        typer.Option("--tasks", help="One row for each run of a task: what it asked for and used."),
+    ] = False,
 ) -> int:
-    """Write the points, or the attempts, as CSV or Parquet; CSV to standard output where no file is named."""
+    """Write the points, attempts or tasks as CSV or Parquet; CSV to standard output where no file is named."""
     from pytau_hpc.collect import collect
+    from pytau_hpc.errors import UserError
     from pytau_hpc.ledger import frames
     from pytau_hpc.sweep.run_dir import find_sweep
 
+    if attempts and tasks:
+        raise UserError("--attempts and --tasks are two tables", help="write one after the other")
     for file in (csv, parquet):
         if file is not None:
             _check_folder(file)
     if parquet is not None:
         _check_pyarrow()
     with collect(find_sweep(sweep)) as collected:
-        table = frames.attempts(collected.ledger) if attempts else frames.points(collected.ledger)
+        made = frames.attempts if attempts else frames.tasks if tasks else frames.points
+        table = made(collected.ledger)
     if csv is not None:
         _write(csv, as_csv(table).encode())
     if parquet is not None:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from pytau_hpc.errors import PytauHpcError
+
 Sweep = Annotated[
     str | None, typer.Argument(help="Name or folder of the sweep; not needed where there is one.")
 ]
@@ -31,3 +33,10 @@ def shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def report_problem(error: PytauHpcError) -> None:
+    """Say what went wrong and what helps, the way every error is said."""
+    talk(f"error: {error.message}")
+    if error.help:
+        talk(f"help: {error.help}")

@@ -22,13 +22,15 @@ def command(
 ) -> int:
     """Expand a spec into points, and write the manifest. Runs nothing."""
     from pytau_hpc.plan import plan
+    from pytau_hpc.plan_cost import cost_of
     from pytau_hpc.reports import plan as report
 
     result = plan(spec, into, dry_run=dry_run)
+    cost = cost_of(result)
     if as_json:
-        print(report.as_json(result))
+        print(report.as_json(result, cost))
         return 0
-    print(report.as_text(result))
+    print(report.as_text(result, cost))
     for line in report.next_steps(result):
         talk(line)
     return 0

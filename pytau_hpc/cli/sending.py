@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pytau_hpc.choose import Command
-from pytau_hpc.cli.options import talk
+from pytau_hpc.cli.options import report_problem, talk
 from pytau_hpc.collect import collect
 from pytau_hpc.errors import UserError
 from pytau_hpc.executors import executor
 from pytau_hpc.executors.profile import find_profile
 from pytau_hpc.ledger import queries, summary
+from pytau_hpc.ledger.unrun import unrun_lists
+from pytau_hpc.persist import Persistence
+from pytau_hpc.prepare import Order, Prepared, prepare
 from pytau_hpc.reports import sending as report
 from pytau_hpc.reports.live import LiveBar
-from pytau_hpc.submit import Done, Order, Prepared, prepare, submit
+from pytau_hpc.submit import Done, submit
 from pytau_hpc.sweep.manifest import read_manifest
 from pytau_hpc.sweep.resources import Request, parse_time
 from pytau_hpc.sweep.run_dir import SweepDir, find_sweep
 
-FINISHED_WITH_FAILURES, INTERRUPTED = 3, 130
+#: A person was asked and said no: never an exit code.
+_DECLINED = -1
+
+if TYPE_CHECKING:
+    from pytau_hpc.reports.status import Status
+
+FINISHED_WITH_FAILURES, PARTLY_SENT, INTERRUPTED = 3, 5, 130
 
 
 def send(
@@ -34,19 +45,34 @@ def send(
     time: str | None,
     points_per_task: int | None,
     where: str | None,
+    points: Sequence[str],
+    wait: bool,
+    auto_resume: bool,
     as_json: bool,
     errors: bool = False,
+    lost: bool = False,
+    cancelled: bool = False,
 ) -> int:
     """Run one of the two commands; returns the exit code."""
+    if auto_resume and not wait:
+        raise UserError("--auto-resume needs somebody who waits", help="give --wait, too")
     place = find_sweep(sweep)
     order = Order(
         command=command,
         profile=find_profile(profile, in_spec=read_manifest(place.path).profile, study=place.study),
         request=Request(mem_gb=mem, time_min=_minutes(time), points_per_task=points_per_task),
         workers=jobs,
-        only=_only(place, where),
+        only=_only(place, where, points),
         errors=errors,
+        lost=lost,
+        cancelled=cancelled,
     )
+    way = executor(order.profile.executor)
+    if wait and not (way.blocks or way.queues):
+        raise UserError(
+            f"--wait would wait for ever: with {way.name}, a person runs the tasks",
+            help="leave it out, and run the list that is written",
+        )
     if dry_run:
         prepared = prepare(place, order)
         _notes(prepared)
@@ -57,7 +83,12 @@ def send(
         )
         return 0
 
-    return _run(place, order, yes=yes, as_json=as_json)
+    code = _run(place, order, yes=yes, as_json=as_json and not wait, quiet=as_json)
+    if code == _DECLINED:
+        return 0
+    if not wait or (way.blocks and not auto_resume):
+        return code
+    return _wait(place, order, auto_resume=auto_resume, as_json=as_json)
 
 
 def run_here(place: SweepDir, command: Command, *, jobs: int | None) -> int:
@@ -66,17 +97,25 @@ def run_here(place: SweepDir, command: Command, *, jobs: int | None) -> int:
     return _run(place, order, yes=True, as_json=False, summary=False)
 
 
-def _run(place: SweepDir, order: Order, *, yes: bool, as_json: bool, summary: bool = True) -> int:
-    local = executor(order.profile.executor).blocks
+def _run(
+    place: SweepDir,
+    order: Order,
+    *,
+    yes: bool,
+    as_json: bool,
+    summary: bool = True,
+    quiet: bool = False,
+) -> int:
+    way = executor(order.profile.executor)
     bars: list[LiveBar] = []
 
     def confirm(prepared: Prepared) -> bool:
         _notes(prepared)
         for line in report.announcement(prepared, order.command):
             talk(line)
-        agreed = local or yes or _agreed(prepared)
-        if agreed and local and prepared.submission is not None:
-            bars.append(LiveBar(place, quiet=as_json))
+        agreed = not way.queues or yes or _agreed(prepared)
+        if agreed and way.blocks and prepared.submission is not None:
+            bars.append(LiveBar(place, quiet=as_json or quiet))
             bars[-1].start(prepared)
         return agreed
 
@@ -89,33 +128,63 @@ def _run(place: SweepDir, order: Order, *, yes: bool, as_json: bool, summary: bo
     finally:
         for bar in bars:
             bar.finish()
-    return _closing(place, done, as_json=as_json, summary=summary)
+    return _closing(place, done, as_json=as_json, summary=summary and not quiet)
+
+
+def _wait(place: SweepDir, order: Order, *, auto_resume: bool, as_json: bool) -> int:
+    """Stay until nothing is queued or running; with `auto_resume`, until nothing may be tried again either.
+
+    Everything that is known is on disk: a wait that is killed is taken up by the same command.
+    """
+    from pytau_hpc.reports.live import watch
+    from pytau_hpc.reports.status import exit_code
+
+    again = Persistence(place, order) if auto_resume else None
+
+    def until(status: Status) -> bool:
+        if again is None:
+            return not status.going_on
+        return again.is_over(status.going_on, tell=talk)
+
+    status = watch(
+        place, which=summary.Which(), called=place.name, json_lines=as_json, every_s=10, until=until
+    )
+    code = exit_code(status)
+    return FINISHED_WITH_FAILURES if code == 4 else code
 
 
 def _closing(place: SweepDir, done: Done, *, as_json: bool, summary: bool) -> int:
     with collect(place, fresh=True) as collected:
         counts = queries.counts(collected.ledger)
+        lists = unrun_lists(collected.ledger)
     if as_json:
         print(json.dumps(report.outcome_json(place, done, counts)))
     elif summary:
         print(report.outcome_text(place, done, counts))
-        for line in report.next_steps(place, done, counts, again=_would_resume(place, done)):
+        again = _would_resume(place, done)
+        for line in report.next_steps(place, done, counts, again=again, lists=lists):
             talk(line)
     if done.sent is None:
-        return 0
+        if done.prepared.submission is not None:
+            return _DECLINED
+        return PARTLY_SENT if done.prepared.postponed else 0
+    if done.sent.problem is not None:
+        report_problem(done.sent.problem)
+    if done.sent.problem is not None or done.prepared.postponed:
+        return PARTLY_SENT
     if done.sent.stopped:
         return INTERRUPTED
-    blocked = not done.sent.job_ids
+    blocked = not done.sent.job_ids and done.sent.job_list is None
     bad = sum(count.points for count in counts if count.state in ("failed", "lost", "interrupted"))
     return FINISHED_WITH_FAILURES if blocked and bad else 0
 
 
 def _would_resume(place: SweepDir, done: Done) -> bool:
     """Whether `resume` would send anything now; not asked where a scheduler has just taken tasks."""
-    if done.sent is not None and done.sent.job_ids:
+    if done.sent is not None and (done.sent.job_ids or done.sent.job_list):
         return False
     order = Order(command=Command.RESUME, profile=find_profile("local"))
-    return prepare(place, order).submission is not None
+    return prepare(place, order, fresh=False).submission is not None
 
 
 def _notes(prepared: Prepared) -> None:
@@ -135,17 +204,21 @@ def _agreed(prepared: Prepared) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UserError(
             "this would ask a question, but this is not a terminal",
-            help=f"add --yes ({report.at_most(prepared.submission)})",
+            help=f"add --yes ({report.cost(prepared)})",
         )
     talk("Proceed? [Y/n] ")
     return sys.stdin.readline().strip().lower() in ("", "y", "yes")
 
 
-def _only(place: SweepDir, where: str | None) -> frozenset[str] | None:
-    if where is None:
+def _only(place: SweepDir, where: str | None, points: Sequence[str]) -> frozenset[str] | None:
+    """The ids of the points that are meant: all (None), those of a condition, those that were named."""
+    if where is None and not points:
         return None
     with collect(place, ask=False) as collected:
-        found = frozenset(summary.point_ids(collected.ledger, summary.Which(where=where)))
+        found = frozenset(summary.find_point(collected.ledger, one)["point_id"] for one in points)
+        if where is not None:
+            those = frozenset(summary.point_ids(collected.ledger, summary.Which(where=where)))
+            found = found & those if points else those
     if not found:
         raise UserError(
             f"no point matches --where {where!r}", help=f"pytau-hpc status {place.name} --points"

@@ -28,6 +28,20 @@ PerTask = Annotated[
     int | None, typer.Option("--points-per-task", min=1, help="Points in one task, for this time.")
 ]
 
+Point = Annotated[
+    list[str] | None,
+    typer.Option("--point", metavar="ID", help="Only this point (again for more): id or label."),
+]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Stay until nothing of it is queued or running any more.")
+]
+AutoResume = Annotated[
+    bool,
+    typer.Option(
+        "--auto-resume", help="While waiting, resume what may be tried again, until all is done."
+    ),
+]
+
 
 def command(
     sweep: Sweep = None,
@@ -39,6 +53,9 @@ def command(
     time: Time = None,
     points_per_task: PerTask = None,
     where: Where = None,
+    point: Point = None,
+    wait: Wait = False,
+    auto_resume: AutoResume = False,
     as_json: Json = False,
 ) -> int:
     """Send the points that are not done. Safe to run again."""
@@ -55,5 +72,8 @@ def command(
         time=time,
         points_per_task=points_per_task,
         where=where,
+        points=point or (),
+        wait=wait,
+        auto_resume=auto_resume,
         as_json=as_json,
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from pytau_hpc.errors import BadData, did_you_mean
 from pytau_hpc.sweep.point import Session
 
-_SAFE = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
+_SAFE = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]*")
 
 
 def _absolute(path: Path) -> Path:
@@ -44,8 +44,8 @@ def name_problem(name: str) -> str | None:
     """Why a name cannot be part of a path, or None."""
     if _SAFE.fullmatch(name):
         return None
-    if name.startswith("."):
-        return "starts with a dot"
+    if name.startswith((".", "-")):
+        return "starts with a dot or a dash"
     odd = sorted({character for character in name if not _SAFE.fullmatch("a" + character)})
     return f"contains {' '.join(map(repr, odd))}" if odd else "is empty"
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
+from pytau_hpc.errors import PytauHpcError
 from pytau_hpc.sweep.process import ProcessIdentity
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import Kind
@@ -24,7 +26,9 @@ class OpenTask:
     """A task of which nothing says that it is over, as the ledger knows it.
 
     `run` is its newest run, None where none has started; `run_over`: that run has ended or was found gone;
-    `run_ended`: what it said when it ended; `run_last_seen_at`: its newest record. `ours`: this user sent it.
+    `run_ended`: what it said when it ended; `run_last_seen_at`: its newest record; `run_rss_bytes`: the most memory
+    that the fit it had begun was seen with; `run_restart`: how often the task had been requeued before.
+    `ours`: this user sent it; `sent_at`: when, by the sender's clock. `logs`: the folder of the submission's logs.
     """
 
     submission: str
@@ -41,6 +45,11 @@ class OpenTask:
     run_process: ProcessIdentity | None = None
     run_started_at: float | None = None
     run_last_seen_at: float | None = None
+    run_rss_bytes: int | None = None
+    run_restart: int = 0
+    mem_bytes: int | None = None
+    sent_at: float | None = None
+    logs: Path | None = None
     ours: bool = True
 
     @property
@@ -50,12 +59,16 @@ class OpenTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Gone:
-    """A verdict: this run of a task (or, None, the task) is gone, and why; without a kind, it was given back."""
+    """A verdict: this run of a task (or, None, the task) is gone, and why; without a kind, it was given back.
+
+    `guessed`: that it is gone is certain, why is not.
+    """
 
     submission: str
     task: int
     run: int | None
     kind: Kind | None
+    guessed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +76,8 @@ class Sighting:
     """What an executor saw when it looked at open tasks.
 
     waiting : tasks that the scheduler holds and that will (again) run
+    alive : tasks that were seen: held by a scheduler, or running
+    reasons : why tasks wait, in the scheduler's words
     gone : verdicts that follow from what was seen
     absent : tasks that were not there, and since when; kept for the next look
     reachable : False where the scheduler did not answer, None where there is none to ask
@@ -70,6 +85,8 @@ class Sighting:
     """
 
     waiting: frozenset[TaskKey] = frozenset()
+    alive: frozenset[TaskKey] = frozenset()
+    reasons: Mapping[TaskKey, str] = field(default_factory=dict)
     gone: tuple[Gone, ...] = ()
     absent: Mapping[str, float] = field(default_factory=dict)
     reachable: bool | None = None
@@ -78,11 +95,34 @@ class Sighting:
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """What became of a submission. `stopped`: a person stopped it; `not_begun`: the tasks that had no turn then."""
+    """What became of a submission.
+
+    job_ids : array → the scheduler's job ids of it, several with a space between
+    stopped : a person stopped it
+    not_begun : the tasks that had no turn, or that a scheduler did not take
+    problem : why a scheduler did not take all of it
+    job_list : commands that a person has to run; None where they run by themselves
+    """
 
     job_ids: Mapping[int, str] = field(default_factory=dict)
     stopped: bool = False
     not_begun: tuple[int, ...] = ()
+    problem: PytauHpcError | None = None
+    job_list: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What an executor did about tasks that were given up.
+
+    did : in words, one line each; nothing where none of them was there any more
+    notes : what else a person should know: tasks that it cannot reach, which find out by themselves
+    silence : why the scheduler could not be told, None where it was
+    """
+
+    did: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    silence: str | None = None
 
 
 class Executor(Protocol):
@@ -91,6 +131,8 @@ class Executor(Protocol):
     name: str
     #: True where `send` returns only when the tasks have run.
     blocks: bool
+    #: True where tasks wait in a queue that others share: a place there costs time, and there may not be many.
+    queues: bool
 
     def send(
         self,
@@ -122,10 +164,34 @@ class Executor(Protocol):
         """Which open tasks are waiting, and which are gone. Silence is never taken for an answer."""
         ...
 
+    def cancel(self, tasks: Sequence[OpenTask], *, only_queued: bool) -> Told:
+        """Stop tasks of which nothing is wanted any more, as far as they still live; may be said again and again.
 
-def worker_command(sweep: SweepDir, submission: str, task: int | str) -> list[str]:
-    """The command that runs one task, with the Python that runs this."""
-    return [sys.executable, "-m", "pytau_hpc", "worker", str(sweep.path), submission, str(task)]
+        Whoever is not told finds out before its next point, or at its next checkpoint.
+
+        Parameters
+        ----------
+        only_queued : leave alone those that have begun
+        """
+        ...
+
+
+@runtime_checkable
+class LaysFiles(Protocol):
+    """An executor that needs more beside a submission than the submission itself."""
+
+    def files(
+        self, sweep: SweepDir, submission: Submission, *, workers: int | None
+    ) -> Mapping[str, str]:
+        """Name and text of these files. They are written first: where the submission is, they are, too."""
+        ...
+
+
+def worker_command(sweep: SweepDir, submission: Submission, task: int | str) -> list[str]:
+    """The command that runs one task: with the profile's Python, else with the one that runs this."""
+    python = profile_value(submission, "python") or sys.executable
+    place = (str(sweep.path), submission.uuid, str(task))
+    return [str(python), "-m", "pytau_hpc", "worker", *place]
 
 
 def profile_value(submission: Submission, *keys: str) -> Any:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from pytau_hpc.executors import processes
-from pytau_hpc.executors.base import OpenTask, Sent, Sighting
+from pytau_hpc.executors.base import OpenTask, Sent, Sighting, Told
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.submission import Submission
 
@@ -19,6 +19,7 @@ class InlineExecutor:
 
     name = "inline"
     blocks = True
+    queues = False
 
     def send(
         self,
@@ -44,3 +45,7 @@ class InlineExecutor:
         self, tasks: Sequence[OpenTask], *, absent: Mapping[str, float], now: float
     ) -> Sighting:
         return processes.look(tasks, absent=absent, now=now)
+
+    def cancel(self, tasks: Sequence[OpenTask], *, only_queued: bool) -> Told:
+        # Its process is somebody's session, with more in it than fits: they find out by themselves.
+        return Told()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shlex
 import signal
 import sys
@@ -21,7 +20,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from pytau_hpc.executors import processes
-from pytau_hpc.executors.base import OpenTask, Sent, Sighting, profile_value, worker_command
+from pytau_hpc.executors.base import OpenTask, Sent, Sighting, Told, worker_command
+from pytau_hpc.sweep.cancellation import Cancellations
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.submission import Submission, Task
 
@@ -40,6 +40,7 @@ class LocalExecutor:
 
     name = "local"
     blocks = True
+    queues = False
 
     def send(
         self,
@@ -51,15 +52,23 @@ class LocalExecutor:
     ) -> Sent:
         """Run the tasks, at most `workers` at a time; return when all have ended or a person stopped them."""
         waiting = list(submission.tasks)
+        not_wanted: list[Task] = []
+        cancelled = Cancellations(
+            sweep, submission=submission.number, points=list(submission.because)
+        )
         running: list[LocalJob[Any]] = []
         folder = sweep.submission(submission.uuid) / "submitit"
         starter = _starter(folder)
-        limit = _limit(submission, workers)
+        limit = processes.at_once(submission, workers)
         told = False
         with _catching_interrupt() as stop:
             while running or (waiting and not stop.is_set()):
                 while waiting and len(running) < limit and not stop.is_set():
-                    running.append(_start(starter, sweep, submission, waiting.pop(0)))
+                    task = waiting.pop(0)
+                    if cancelled.hit_all(point.point_id for point in task.points):
+                        not_wanted.append(task)
+                    else:
+                        running.append(_start(starter, sweep, submission, task))
                 if stop.is_set():
                     if not told:
                         log.warning("Stopping: every fit goes on to its next checkpoint …")
@@ -70,10 +79,11 @@ class LocalExecutor:
                 tick()
         with contextlib.suppress(OSError):
             folder.rmdir()
-        return Sent(stopped=stop.is_set(), not_begun=tuple(task.number for task in waiting))
+        not_begun = sorted(task.number for task in (*waiting, *not_wanted))
+        return Sent(stopped=stop.is_set(), not_begun=tuple(not_begun))
 
     def slots(self) -> int:
-        return _cpus()
+        return processes.cpus()
 
     def max_array_size(self) -> int:
         return sys.maxsize
@@ -83,18 +93,8 @@ class LocalExecutor:
     ) -> Sighting:
         return processes.look(tasks, absent=absent, now=now)
 
-
-def _cpus() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _limit(submission: Submission, workers: int | None) -> int:
-    """How many tasks may run at once: what was asked for, else what the profile says, else what the CPUs hold."""
-    asked = workers or profile_value(submission, "limits", "max_running_tasks")
-    if asked:
-        return int(asked)
-    return max(1, _cpus() // max(array.resources.cpus for array in submission.arrays))
+    def cancel(self, tasks: Sequence[OpenTask], *, only_queued: bool) -> Told:
+        return processes.cancel(tasks, only_queued=only_queued)
 
 
 def _starter(folder: Path) -> Any:
@@ -117,7 +117,7 @@ def _starter(folder: Path) -> Any:
 
 
 def _start(starter: Any, sweep: SweepDir, submission: Submission, task: Task) -> LocalJob[Any]:
-    starter.command = shlex.join(worker_command(sweep, submission.uuid, task.number))
+    starter.command = shlex.join(worker_command(sweep, submission, task.number))
     # A blocked signal stays blocked in a child: Ctrl-C in the terminal then reaches the driver alone.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

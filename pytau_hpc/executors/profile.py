@@ -1,178 +1,28 @@
 """A profile says how a cluster is used: account, partition, limits, what a shell needs first. Never what is computed.
 
 Two are built in; others are YAML files, named on the command line, by ``$PYTAU_HPC_PROFILE`` or in the spec, and looked
-up in ``./jobs/`` and in the configuration folders of the user and the site. What reaches the scheduler is checked
-against lists of allowed characters; `prologue` is shell by contract and belongs to whoever may write the file.
+up in ``./jobs/`` and in the configuration folders of the user and the site. What may stand in them is in
+`profile_fields`.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import AfterValidator, BeforeValidator, Field
+from typing import Any
 
 from pytau_hpc.errors import ProfileInvalid, UserError, did_you_mean
+from pytau_hpc.executors.profile_fields import Limits, ProfileFile, RetryDefaults, Slurm
 from pytau_hpc.sweep.document import Address, Document
 from pytau_hpc.sweep.resources import Request, format_time
 from pytau_hpc.sweep.spec import ResourcesPart
-from pytau_hpc.sweep.validate import (
-    Strict,
-    TimeField,
-    Wrong,
-    in_order,
-    safe_value,
-    shown,
-    validated,
-)
+from pytau_hpc.sweep.validate import Strict, Wrong, in_order, safe_name, validated
 from pytau_hpc.yaml_strict import load, parse
 
 VARIABLE = "PYTAU_HPC_PROFILE"
-
-_OPTION = re.compile(r"--[a-z][a-z0-9-]*(=.*)?\Z", re.ASCII | re.DOTALL)
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
-_FOLDER = re.compile(r"(\$\{?[A-Za-z_][A-Za-z0-9_]*\}?|/)[\w./+%@=${}-]*\Z", re.ASCII)
-
-#: What we give to sbatch ourselves. A second value would break how tasks are started, stopped or found again.
-_OURS = frozenset(
-    [
-        "array",
-        "chdir",
-        "clusters",
-        "cpus-per-task",
-        "error",
-        "export",
-        "export-file",
-        "get-user-env",
-        "gid",
-        "input",
-        "job-name",
-        "kill-on-invalid-dep",
-        "mem",
-        "mem-per-cpu",
-        "nodes",
-        "ntasks",
-        "ntasks-per-node",
-        "open-mode",
-        "output",
-        "parsable",
-        "quiet",
-        "requeue",
-        "no-requeue",
-        "signal",
-        "test-only",
-        "time",
-        "uid",
-        "verbose",
-        "wait",
-        "wait-all-nodes",
-        "wrap",
-        "help",
-        "usage",
-        "version",
-        "account",
-        "partition",
-        "qos",
-    ]
-)
-_OWN_KEY = {"account": "slurm.account", "partition": "slurm.partition", "qos": "slurm.qos"}
-_RESOURCE_KEY = {
-    "time": "defaults.time",
-    "mem": "defaults.mem_gb",
-    "cpus-per-task": "defaults.cpus",
-}
-
-
-def _extra(value: str) -> str:
-    """One more option for sbatch."""
-    if not _OPTION.match(value):
-        raise Wrong(f"must be one option of sbatch, got {shown(value)}", help="write  --name=value")
-    safe_value(value)
-    name = value[2:].partition("=")[0]
-    if name in _OURS:
-        place = _OWN_KEY.get(name) or _RESOURCE_KEY.get(name)
-        raise Wrong(
-            f"must not set --{name}", help=f"it is `{place}`" if place else "pytau_hpc sets it"
-        )
-    return value
-
-
-def _word(value: str) -> str:
-    """A value of an option: no spaces, and nothing that begins like an option."""
-    safe_value(value)
-    if " " in value or value.startswith("-"):
-        raise Wrong(f"must be one word, got {shown(value)}")
-    return value
-
-
-def _shell_line(value: str) -> str:
-    if not value.strip() or any(character in value for character in "\n\r\0"):
-        raise Wrong(
-            f"must be one line of shell, got {shown(value)}",
-            help="write one line for each list item",
-        )
-    return value
-
-
-def _environment(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    for name, one in value.items():
-        if not _ENV_NAME.match(name):
-            raise Wrong("is not the name of an environment variable", at=(name,))
-        if isinstance(one, bool) or not isinstance(one, (str, int, float)):
-            raise Wrong(f"must be text, got {shown(one)}", at=(name,), help='put it in quotes: "…"')
-        if any(character in str(one) for character in "\n\r\0"):
-            raise Wrong("must be one line", at=(name,))
-    return {name: str(one) for name, one in value.items()}
-
-
-def _folder(value: str) -> str:
-    if not _FOLDER.match(value) or ".." in value.split("/"):
-        raise Wrong(
-            f"must be an absolute folder or begin with a variable, got {shown(value)}",
-            help="write  $TMPDIR",
-        )
-    return value
-
-
-Word = Annotated[str, AfterValidator(_word)]
-
-
-class Slurm(Strict):
-    """What sbatch is told beside resources."""
-
-    account: Word | None = None
-    partition: Word | None = None
-    qos: Word | None = None
-    extra: list[Annotated[str, AfterValidator(_extra)]] = Field(default=[])
-
-
-class Limits(Strict):
-    """How far tasks may go: how many at once, how large an array, how much a retry may ask for."""
-
-    max_running_tasks: Annotated[int, Field(ge=1)] | None = None
-    max_array_size: Annotated[int, Field(ge=1)] | None = None
-    mem_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    time: TimeField | None = None
-
-
-class ProfileFile(Strict):
-    """The structure of a profile."""
-
-    description: str = ""
-    executor: Literal["slurm", "local", "inline"]
-    slurm: Slurm = Slurm()
-    defaults: ResourcesPart = ResourcesPart()
-    limits: Limits = Limits()
-    prologue: list[Annotated[str, AfterValidator(_shell_line)]] = Field(default=[])
-    env: Annotated[dict[str, str], BeforeValidator(_environment)] = Field(default={})
-    scratch: Annotated[str, AfterValidator(_folder)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +34,8 @@ class Profile:
     name, path : how it is called, and its file; `path` is None for one that is built in
     defaults : what tasks ask for where neither the spec nor the command line says
     limits : see `Limits`; `limits.time` in minutes
+    retry : what the file says about tries, for specs that do not; only the keys that it gives
+    python : the Python of the workers; None for the one that submits
     """
 
     name: str
@@ -193,9 +45,11 @@ class Profile:
     slurm: Slurm
     defaults: Request
     limits: Limits
+    retry: Mapping[str, Any]
     prologue: tuple[str, ...]
     env: Mapping[str, str]
     scratch: str | None
+    python: str | None
 
     def retry_caps(self) -> dict[str, Any]:
         """How far a retry may grow a request, as `retry.RetryLimits` takes it; only what the profile says."""
@@ -212,9 +66,11 @@ class Profile:
             "slurm": self.slurm.model_dump(),
             "defaults": self.defaults.to_json(),
             "limits": limits,
+            "retry": dict(self.retry),
             "prologue": list(self.prologue),
             "env": dict(self.env),
             "scratch": self.scratch,
+            "python": self.python,
         }
 
 
@@ -311,7 +167,11 @@ def list_profiles(study: Path | None = None) -> list[Found]:
 
 def read_profile(path: Path) -> Profile:
     """Read a profile's file. Raises as `find_profile`."""
-    return _checked(load(path), path.stem, path)
+    try:
+        name = safe_name(path.stem)
+    except Wrong as wrong:
+        raise UserError(f"the name of a profile {wrong.message}", help=wrong.help) from None
+    return _checked(load(path), name, path)
 
 
 def _built_in(name: str) -> Profile:
@@ -334,13 +194,20 @@ def _checked(document: Document, name: str, path: Path | None) -> Profile:
         slurm=written.slurm,
         defaults=written.defaults.request(),
         limits=written.limits,
+        retry=written.retry.model_dump(exclude_none=True),
         prologue=tuple(written.prologue),
         env=written.env,
         scratch=written.scratch,
+        python=written.python,
     )
 
 
-_PARTS: Mapping[str, type[Strict]] = {"slurm": Slurm, "defaults": ResourcesPart, "limits": Limits}
+_PARTS: Mapping[str, type[Strict]] = {
+    "slurm": Slurm,
+    "defaults": ResourcesPart,
+    "limits": Limits,
+    "retry": RetryDefaults,
+}
 
 
 def _known_keys(address: Address) -> list[str]:

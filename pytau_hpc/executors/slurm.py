@@ -2,41 +2,74 @@
 
 submitit writes the batch file and calls sbatch. Its pickles, states and requeueing are not used: every array element
 runs our own command, and the array is found again by its job name. Never is an sbatch sent twice: one that failed for
-a reason that says nothing about acceptance leaves the submission on disk, to be found in the queue or given up after
-the grace period.
+a reason that says nothing about acceptance is looked for in the queue by its name, and otherwise stays on disk, to be
+found later or given up after the grace period. What sbatch is told, and what its words mean, is in `sbatch`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from pytau_hpc.errors import PytauHpcError, SchedulerUnreachable, SubmitRefused
-from pytau_hpc.executors import squeue
-from pytau_hpc.executors.base import OpenTask, Sent, Sighting, profile_value, worker_command
+from pytau_hpc.executors import last_words, sacct, scancel, squeue
+from pytau_hpc.executors.base import Gone, OpenTask, Sent, Sighting, Told
+from pytau_hpc.executors.sbatch import (
+    Answer,
+    array_command,
+    array_parameters,
+    asked_for,
+    meaning,
+    outside_of_any_job,
+)
 from pytau_hpc.files import write_atomic
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.submission import Array, Submission
 
 #: What a sweep is cut for where the profile does not say how many tasks may run at once.
 _USUAL_RUNNING_TASKS = 50
+#: An sbatch that takes longer is given up, and looked for in the queue.
+_SBATCH_TIMEOUT_S = 120
+TIMEOUT_VARIABLE = "PYTAU_HPC_SBATCH_TIMEOUT_S"
+#: How often a controller that is not there is tried, with waits that double from the first one on.
+_TRIES, _FIRST_WAIT_S = 5, 2.0
+#: When squeue is asked for an array of which sbatch left open whether it was accepted, in seconds between.
+_LOOK_AFTER_S = (1.0, 2.0, 4.0, 8.0)
 
-#: Words of sbatch that mean: not taken, and not by trying again. Whatever else goes wrong (a reply that was lost, a
-#: signal, words that we do not know) leaves open whether the array was accepted.
-_REFUSED = re.compile(
-    r"invalid|not permitted|permission denied|violates|requested|not available|unrecognized option|unable to open file"
-    r"|can ?not be satisfied|exceed|no partition|not allowed|disabled|unsupported|bad constraint|more processors"
-    r"|limit",
-    re.IGNORECASE,
-)
+
+class _NotTaken(Exception):
+    """An sbatch that failed: what it said, and what that means."""
+
+    def __init__(self, words: str, answer: Answer) -> None:
+        super().__init__(words)
+        self.words = words
+        self.answer = answer
+
+
+@dataclass
+class _Progress:
+    """What SLURM has taken of a submission so far."""
+
+    job_ids: dict[int, list[str]] = field(default_factory=dict)
+    taken: set[int] = field(default_factory=set)
+    maybe: set[int] = field(default_factory=set)  #: tasks of an sbatch without a clear answer
+
+    def sent(self, submission: Submission, problem: PytauHpcError | None = None) -> Sent:
+        known = self.taken | self.maybe
+        return Sent(
+            job_ids={number: " ".join(ids) for number, ids in self.job_ids.items()},
+            not_begun=tuple(t.number for t in submission.tasks if t.number not in known),
+            problem=problem,
+        )
 
 
 class SlurmExecutor:
@@ -44,6 +77,7 @@ class SlurmExecutor:
 
     name = "slurm"
     blocks = False
+    queues = True
 
     def send(
         self,
@@ -53,57 +87,85 @@ class SlurmExecutor:
         workers: int | None,
         tick: Callable[[], None],
     ) -> Sent:
-        job_ids: dict[int, str] = {}
-        for array in submission.arrays:
-            job_ids[array.number] = self._send_array(
-                sweep, submission, array, first=not job_ids, workers=workers
-            )
-            bound = {
-                "format": 1,
-                "at": time.time(),
-                "job_ids": {str(k): v for k, v in job_ids.items()},
-            }
-            write_atomic(sweep.bound_file(submission.uuid), json.dumps(bound) + "\n")
-            tick()
-        return Sent(job_ids=job_ids)
+        """Hand every array to sbatch; where a limit is in the way, as much of it as fits.
 
-    def _send_array(
-        self,
-        sweep: SweepDir,
-        submission: Submission,
-        array: Array,
-        *,
-        first: bool,
-        workers: int | None,
-    ) -> str:
-        from submitit.core.utils import FailedJobError, FailedSubmissionError
-        from submitit.slurm.slurm import SlurmExecutor as SubmititSlurm
+        Returns
+        -------
+        `not_begun` are the tasks that were certainly not taken, `problem` says why
 
-        class _WorkerArray(SubmititSlurm):
-            """submitit's SLURM executor, running our command instead of unpickling a function."""
-
-            @property
-            def _submitit_command_str(self) -> str:
-                return array_command(sweep, submission, array)
-
+        Raises
+        ------
+        SubmitRefused, SchedulerUnreachable : nothing was taken, and nothing will be
+        """
         if shutil.which("srun") is None or shutil.which("sbatch") is None:
             raise SubmitRefused(
                 "SLURM's commands are not on this machine's PATH",
                 help="submit on a login node of the cluster, or use --profile local",
             )
         sweep.logs_of(submission.uuid).mkdir(parents=True, exist_ok=True)
-        with _outside_of_any_job():
-            sender = _WorkerArray(folder=sweep.submission(submission.uuid) / "submitit")
-            sender.update_parameters(**array_parameters(sweep, submission, array, workers))
+        progress = _Progress()
+        try:
+            for array in submission.arrays:
+                for elements, job_id in self._pieces(sweep, submission, array, workers, progress):
+                    progress.job_ids.setdefault(array.number, []).append(job_id)
+                    progress.taken.update(array.first + i for i in elements)
+                    _write_bound(sweep, submission, progress)
+                    tick()
+        except PytauHpcError as problem:
+            if not progress.taken and not progress.maybe:
+                raise
+            return progress.sent(submission, problem)
+        return progress.sent(submission)
+
+    def _pieces(
+        self,
+        sweep: SweepDir,
+        submission: Submission,
+        array: Array,
+        workers: int | None,
+        progress: _Progress,
+    ) -> Iterator[tuple[range, str]]:
+        """Send an array, whole or, as far as a limit on the number of jobs demands it, in ever smaller pieces."""
+        start, size = 0, len(array.tasks)
+        while start < len(array.tasks):
+            elements = range(start, min(start + size, len(array.tasks)))
             try:
-                # One submitit "job" that sbatch makes an array: one pickle that nobody reads, not one per task.
-                return str(sender.submit(_nothing).job_id)
-            except FailedJobError as error:
-                raise _refusal(str(error).strip(), submission, array, first=first) from None
-            except (
-                FailedSubmissionError
-            ) as error:  # accepted, in words that submitit does not understand
-                raise _unclear(str(error).strip(), submission) from None
+                job_id = self._send_patiently(sweep, submission, array, workers, elements)
+            except _NotTaken as failure:
+                if failure.answer is Answer.LIMIT and size > 1:
+                    size //= 2
+                    continue
+                if failure.answer is not Answer.UNCLEAR:
+                    some = bool(progress.taken)
+                    raise _in_our_words(failure, submission, array, some=some) from None
+                found = _look_for(submission, array, elements)
+                if found is None:
+                    progress.maybe.update(array.first + i for i in elements)
+                    raise _unclear(failure.words, submission) from None
+                job_id = found
+            yield elements, job_id
+            start = elements.stop
+
+    def _send_patiently(
+        self,
+        sweep: SweepDir,
+        submission: Submission,
+        array: Array,
+        workers: int | None,
+        elements: range,
+    ) -> str:
+        """Send some elements; a controller that certainly took nothing is tried again after a while."""
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+        patient = Retrying(
+            retry=retry_if_exception(
+                lambda error: isinstance(error, _NotTaken) and error.answer is Answer.NOT_NOW
+            ),
+            wait=wait_exponential(multiplier=_FIRST_WAIT_S),
+            stop=stop_after_attempt(_TRIES),
+            reraise=True,
+        )
+        return patient(_sbatch, sweep, submission, array, workers, elements)
 
     def slots(self) -> int:
         return _USUAL_RUNNING_TASKS
@@ -119,9 +181,86 @@ class SlurmExecutor:
         except squeue.NoAnswer as silence:
             return Sighting(
                 reachable=False,
+                gone=_with_reasons(squeue.overdue(tasks, now=now), tasks),
                 note=f"SLURM did not answer ({silence}); showing what the points themselves reported",
             )
-        return squeue.judge(tasks, answer, absent=absent, now=now)
+        sighting = squeue.judge(tasks, answer, absent=absent, now=now)
+        return replace(sighting, gone=_with_reasons(sighting.gone, tasks))
+
+    def cancel(self, tasks: Sequence[OpenTask], *, only_queued: bool) -> Told:
+        return scancel.cancel(tasks, only_queued=only_queued)
+
+
+def _with_reasons(gone: Sequence[Gone], tasks: Sequence[OpenTask]) -> tuple[Gone, ...]:
+    """Guesses made better: by what SLURM wrote into the logs, then by its accounting."""
+    return sacct.improved(last_words.improved(gone, tasks), tasks)
+
+
+def _sbatch(
+    sweep: SweepDir, submission: Submission, array: Array, workers: int | None, elements: range
+) -> str:
+    """Call sbatch once, through submitit; the job id of what it took.
+
+    Raises
+    ------
+    _NotTaken : it failed, with its words
+    """
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+    from submitit.slurm.slurm import SlurmExecutor as SubmititSlurm
+
+    class _WorkerArray(SubmititSlurm):
+        """submitit's SLURM executor, running our command instead of unpickling a function."""
+
+        @property
+        def _submitit_command_str(self) -> str:
+            return array_command(sweep, submission, array)
+
+        def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+            limit = os.environ.get(TIMEOUT_VARIABLE, str(_SBATCH_TIMEOUT_S))
+            # In the foreground: Ctrl-C ends sbatch, too.
+            words = ["timeout", "--foreground", "--kill-after=10", limit]
+            return [*words, "sbatch", str(submission_file_path)]
+
+    # submitit prints what sbatch says by itself; we say it once, in a message.
+    folder = sweep.submission(submission.uuid) / "submitit"
+    with outside_of_any_job(), contextlib.redirect_stderr(io.StringIO()):
+        sender = _WorkerArray(folder=folder)
+        sender.update_parameters(**array_parameters(sweep, submission, array, workers, elements))
+        try:
+            # One submitit "job" that sbatch makes an array: one pickle that nobody reads, not one per task.
+            return str(sender.submit(_nothing).job_id)
+        except FailedJobError as error:
+            words = str(error).strip()
+            raise _NotTaken(words, meaning(words)) from None
+        except FailedSubmissionError as error:  # accepted, in words that submitit does not know
+            raise _NotTaken(str(error).strip(), Answer.UNCLEAR) from None
+        finally:
+            # The batch file stays, to be looked at; pickles, and links with absolute paths, do not.
+            for leftover in [*folder.glob("*.pkl"), *folder.glob(".submission_file_*")]:
+                leftover.unlink(missing_ok=True)
+
+
+def _look_for(submission: Submission, array: Array, elements: range) -> str | None:
+    """The job id of an array that sbatch may have taken, None where squeue does not show it (yet)."""
+    name = submission.job_name(array)
+    for wait in _LOOK_AFTER_S:
+        time.sleep(wait)
+        with contextlib.suppress(squeue.NoAnswer):
+            seen = squeue.ask([name])
+            for (_, index), element in seen.items():
+                if index in elements:
+                    return element.job.partition("_")[0]
+    return None
+
+
+def _write_bound(sweep: SweepDir, submission: Submission, progress: _Progress) -> None:
+    """Note the job ids: a hint for people, nothing depends on it."""
+    bound = {
+        "format": 1,
+        "at": time.time(),
+        "job_ids": {str(k): v for k, v in progress.job_ids.items()},
+    }
+    write_atomic(sweep.bound_file(submission.uuid), json.dumps(bound) + "\n")
 
 
 def _unclear(words: str, submission: Submission) -> SchedulerUnreachable:
@@ -133,104 +272,30 @@ def _unclear(words: str, submission: Submission) -> SchedulerUnreachable:
     )
 
 
-def _refusal(words: str, submission: Submission, array: Array, *, first: bool) -> PytauHpcError:
-    """What an sbatch that failed means: refused for good, or nothing clear."""
-    if not _REFUSED.search(words):
-        return _unclear(words, submission)
+def _in_our_words(
+    failure: _NotTaken, submission: Submission, array: Array, *, some: bool
+) -> PytauHpcError:
+    """The error for an array that was certainly not taken. `some`: arrays before it were."""
+    words = failure.words.replace("\n", "\n  ")
+    kept = "what was sent before stays" if some else "nothing was sent"
+    if failure.answer is Answer.NOT_NOW:
+        return SchedulerUnreachable(
+            f"SLURM does not take jobs now:\n  {words}", help=f"{kept}; run the same command later"
+        )
+    if failure.answer is Answer.LIMIT and some:
+        return SubmitRefused(
+            f"SLURM takes no more jobs of yours now:\n  {words}",
+            help=f"{kept}; run the same command again when some have ended",
+        )
     asked = ", ".join(f"{key} {value}" for key, value in asked_for(submission, array).items())
-    indented = words.replace("\n", "\n  ")
     return SubmitRefused(
-        f"SLURM refused the array of {len(array.tasks)} tasks:\n  {indented}\n  asked for: {asked}",
-        help="change the profile, --mem or --time, and run the same command again; "
-        + ("nothing was sent" if first else "the arrays before it were sent and stay"),
+        f"SLURM refused the array of {len(array.tasks)} tasks:\n  {words}\n  asked for: {asked}",
+        help=f"change the profile, --mem or --time, and run the same command again; {kept}",
     )
-
-
-def array_command(sweep: SweepDir, submission: Submission, array: Array) -> str:
-    """What an array element runs: the worker, for the task that the element stands for."""
-    task = f"$((SLURM_ARRAY_TASK_ID + {array.first}))"
-    worker = " ".join((*map(shlex.quote, worker_command(sweep, submission.uuid, "")[:-1]), task))
-    # srun, so that signals reach the worker; since 22.05 it does not inherit the CPUs.
-    return f"srun --unbuffered --cpus-per-task={array.resources.cpus} {worker}"
-
-
-def array_parameters(
-    sweep: SweepDir, submission: Submission, array: Array, workers: int | None
-) -> dict[str, Any]:
-    """Submitit's parameters for one array."""
-    slurm = profile_value(submission, "slurm") or {}
-    n = len(array.tasks)
-    limit = workers or profile_value(submission, "limits", "max_running_tasks") or n
-    # The limit is for all arrays of the submission together.
-    limit = max(1, limit * n // len(submission.tasks))
-    log = sweep.logs_of(submission.uuid) / "%a.slurm.log"
-    if array.first:
-        log = sweep.logs_of(submission.uuid) / f"array{array.number}.%a.slurm.log"
-    setup = [
-        f"export {name}={shlex.quote(str(value))}"
-        for name, value in (submission.profile.get("env") or {}).items()
-    ]
-    parameters: dict[str, Any] = {
-        "job_name": submission.job_name(array),
-        "time": array.resources.time_min,
-        "cpus_per_task": array.resources.cpus,
-        "mem": f"{round(array.resources.mem_gb * 1024)}M",
-        "signal_delay_s": array.resources.warning_s,
-        "setup": [*(submission.profile.get("prologue") or []), *setup] or None,
-        "use_srun": False,
-        "wckey": None,
-        "additional_parameters": {
-            "array": f"0-{n - 1}%{max(1, min(limit, n))}",
-            "output": str(log),
-            "error": str(log),
-            "requeue": True,
-            "chdir": str(sweep.study),
-            **_extra(slurm.get("extra") or []),
-        },
-    }
-    parameters.update(
-        {key: slurm[key] for key in ("account", "partition", "qos") if slurm.get(key)}
-    )
-    return parameters
-
-
-def asked_for(submission: Submission, array: Array) -> dict[str, Any]:
-    """What an array asks for, in the words of sbatch."""
-    slurm = profile_value(submission, "slurm") or {}
-    return {
-        **{key: slurm[key] for key in ("account", "partition", "qos") if slurm.get(key)},
-        "cpus-per-task": array.resources.cpus,
-        "mem": f"{array.resources.mem_gb:g} GiB",
-        "time": array.resources.time,
-    }
-
-
-def _extra(options: Sequence[str]) -> dict[str, Any]:
-    """``--exclude=n417`` → ``{"exclude": "n417"}``; validated by the profile."""
-    extra: dict[str, Any] = {}
-    for option in options:
-        key, has_value, value = option.lstrip("-").partition("=")
-        extra[key] = value if has_value else True
-    return extra
 
 
 def _nothing() -> None:
     """What submitit pickles; never run."""
-
-
-@contextlib.contextmanager
-def _outside_of_any_job() -> Iterator[None]:
-    """Hide the variables of a job that we may be running in: sbatch would take them for options of the new one."""
-    keep = {"SLURM_CONF", "SLURM_CLUSTERS"}
-    hidden = {
-        name: os.environ.pop(name)
-        for name in list(os.environ)
-        if name.startswith(("SLURM_", "SBATCH_", "SRUN_")) and name not in keep
-    }
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
 
 
 def max_array_size(default: int = 1001) -> int:
@@ -243,18 +308,3 @@ def max_array_size(default: int = 1001) -> int:
         return default
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", text, re.MULTILINE)
     return int(found[1]) if found else default
-
-
-def batch_text(
-    sweep: SweepDir, submission: Submission, array: Array, workers: int | None = None
-) -> str:
-    """The batch file as submitit would write it: what `--dry-run` shows."""
-    from submitit.slurm.slurm import _make_sbatch_string
-
-    folder = sweep.submission(submission.uuid) / "submitit"
-    parameters = array_parameters(sweep, submission, array, workers)
-    return str(
-        _make_sbatch_string(
-            command=array_command(sweep, submission, array), folder=folder, **parameters
-        )
-    )

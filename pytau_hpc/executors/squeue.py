@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from pytau_hpc.executors.base import Gone, OpenTask, Sighting, TaskKey
 from pytau_hpc.sweep.process import ProcessIdentity, liveness_of
-from pytau_hpc.sweep.state import Kind, Liveness
+from pytau_hpc.sweep.state import NEARLY_ALL, Kind, Liveness
 
-_FORMAT = "%j|%K|%T|%r"
+#: name, index, state, the job id of the array, reason
+_FORMAT = "%j|%K|%T|%F|%r"
 
 #: Elements that were still pending when their array was cancelled have no lines of their own: SLURM shows one line
 #: with the index ``N/A`` for all that are left.
@@ -24,7 +25,15 @@ REST = -1
 #: A sender on another login node may be at a large submission for so long.
 _ELSEWHERE_S = 600.0
 #: A run that reached its time limit was warned before, and its last record is at most this much older.
-_LAST_WORDS_S = 180.0
+_LAST_WORDS_S = 60.0
+#: Clocks of machines differ, and SLURM may let a job run over its limit by some minutes.
+_OVERDUE_S = 1800.0
+#: What a run says that has left nothing to do for another one.
+_NOT_AGAIN = ("done", "superseded", "cancelled")
+#: States of a job that has no processes, and will have some (again).
+_WAITING = frozenset(
+    {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
+)
 
 #: Terminal states of SLURM, and what they say about a run without a last word.
 KIND_OF_TERMINAL_STATE: Mapping[str, Kind] = {
@@ -49,10 +58,21 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One array element in squeue's answer."""
+    """One array element in squeue's answer: its state, why it waits, and SLURM's id of it (``8123_4``)."""
 
     state: str
-    reason: str
+    reason: str = ""
+    job: str = ""
+
+    @property
+    def is_held(self) -> bool:
+        """It will not start before somebody releases it."""
+        return "held" in self.reason.lower() or self.state in ("REQUEUE_HOLD", "SPECIAL_EXIT")
+
+    @property
+    def words(self) -> str:
+        """``PENDING (Priority)``"""
+        return f"{self.state} ({self.reason})" if self.reason not in ("", "None") else self.state
 
 
 def ask(job_names: Sequence[str], *, timeout_s: float = 20.0) -> dict[tuple[str, int], Seen]:
@@ -92,10 +112,10 @@ def parse(text: str) -> dict[tuple[str, int], Seen]:
     """Squeue's lines. Of several lines for one element (a requeue) a living one counts, else the last."""
     seen: dict[tuple[str, int], Seen] = {}
     for line in text.splitlines():
-        fields = line.split("|", 3)
-        if len(fields) != 4:
+        fields = line.split("|", 4)
+        if len(fields) != 5:
             continue
-        name, indexes, state, reason = (field.strip() for field in fields)
+        name, indexes, state, array, reason = (field.strip() for field in fields)
         for index in expand(indexes):
             before = seen.get((name, index))
             if (
@@ -103,7 +123,8 @@ def parse(text: str) -> dict[tuple[str, int], Seen]:
                 or state not in KIND_OF_TERMINAL_STATE
                 or before.state in KIND_OF_TERMINAL_STATE
             ):
-                seen[name, index] = Seen(state=state, reason=reason)
+                job = array if index == REST else f"{array}_{index}"
+                seen[name, index] = Seen(state=state, reason=reason, job=job)
     return seen
 
 
@@ -130,21 +151,40 @@ def judge(
 
     Parameters
     ----------
+    seen : what squeue shows; asked *after* the journals were read
     absent : ``"submission/task"`` → since when successful answers have not shown the task
     sender : whether the process that sent a task still lives: while it does, it may not have come to this task
     """
     waiting: set[TaskKey] = set()
+    alive: set[TaskKey] = set()
+    reasons: dict[TaskKey, str] = {}
     gone: list[Gone] = []
+    held: list[Seen] = []
     still_absent: dict[str, float] = {}
     for task in tasks:
-        if task.run_over and task.run_ended in ("done", "superseded"):
+        if task.run_over and task.run_ended in _NOT_AGAIN:
             continue
         element = seen.get((task.job_name, task.element)) or seen.get((task.job_name, REST))
         if element is not None and element.state in KIND_OF_TERMINAL_STATE:
-            gone.append(_verdict(task, KIND_OF_TERMINAL_STATE[element.state]))
+            gone += _verdicts(task, KIND_OF_TERMINAL_STATE[element.state], element)
         elif element is not None:
-            if task.run_over:
+            alive.add(task.key)
+            if task.run is not None and not task.run_over and element.state in _WAITING:
+                # It had begun before squeue was asked, and is waiting again: without a last word, requeued.
+                gone.append(
+                    Gone(
+                        submission=task.submission,
+                        task=task.task,
+                        run=task.run,
+                        kind=_silent(task, Kind.NODE),
+                        guessed=True,
+                    )
+                )
+            if task.run is None or task.run_over or element.state in _WAITING:
                 waiting.add(task.key)
+                reasons[task.key] = element.words
+            if element.is_held:
+                held.append(element)
         elif not _can_be_missed(task, sender):
             continue
         else:
@@ -153,20 +193,63 @@ def judge(
             since = max(absent.get(key, now), task.run_last_seen_at or 0.0)
             still_absent[key] = min(since, now)
             if now - since >= _grace(task, sender):
-                gone.append(_verdict(task, _silent(task)))
+                gone += _verdicts(task, _silent(task, Kind.KILLED), None)
             elif task.run_over:
                 waiting.add(task.key)
     return Sighting(
-        waiting=frozenset(waiting), gone=tuple(gone), absent=still_absent, reachable=True
+        note=_held_note(held),
+        waiting=frozenset(waiting),
+        alive=frozenset(alive),
+        reasons=reasons,
+        gone=tuple(gone),
+        absent=still_absent,
+        reachable=True,
     )
 
 
-def _verdict(task: OpenTask, kind: Kind) -> Gone:
-    """The run is gone; or, where it is over or there was none, the task: it will not come again."""
-    if task.run is not None and not task.run_over:
-        return Gone(submission=task.submission, task=task.task, run=task.run, kind=kind)
-    never = Kind.NEVER_STARTED if task.run is None else kind
-    return Gone(submission=task.submission, task=task.task, run=None, kind=never)
+def _held_note(held: Sequence[Seen]) -> str | None:
+    if not held:
+        return None
+    jobs = " ".join(element.job for element in held[:5]) + (" …" if len(held) > 5 else "")
+    why = held[0].reason or held[0].state
+    return f"SLURM holds {len(held)} tasks ({why}) until you say:  scontrol release {jobs}"
+
+
+def overdue(tasks: Sequence[OpenTask], *, now: float) -> tuple[Gone, ...]:
+    """Runs that cannot live any more even though nobody answers: their time limit is long past and they are silent."""
+    return tuple(
+        Gone(
+            submission=task.submission,
+            task=task.task,
+            run=task.run,
+            kind=_silent(task, Kind.KILLED),
+            guessed=True,
+        )
+        for task in tasks
+        if task.run is not None
+        and not task.run_over
+        and task.run_started_at is not None
+        and now > task.run_started_at + task.time_limit_s + task.grace_s + _OVERDUE_S
+        and now > (task.run_last_seen_at or 0.0) + task.grace_s + _OVERDUE_S
+    )
+
+
+def _verdicts(task: OpenTask, kind: Kind, element: Seen | None) -> list[Gone]:
+    """The task will not come again; and its run, where that has not ended, is gone.
+
+    Both are said at once: what is said must not depend on how often somebody looked.
+    """
+    if task.run is None:
+        kind = Kind.NEVER_STARTED
+    elif not task.run_over and kind is Kind.KILLED:
+        kind = _silent(task, kind)
+    certain = element is not None and element.state not in ("COMPLETED", "FAILED")
+    guessed = not certain and kind is not Kind.NEVER_STARTED
+    runs = [None] if task.run is None or task.run_over else [task.run, None]
+    return [
+        Gone(submission=task.submission, task=task.task, run=run, kind=kind, guessed=guessed)
+        for run in runs
+    ]
 
 
 def _can_be_missed(task: OpenTask, sender: Callable[[ProcessIdentity], Liveness]) -> bool:
@@ -183,11 +266,11 @@ def _grace(task: OpenTask, sender: Callable[[ProcessIdentity], Liveness]) -> flo
     return task.grace_s
 
 
-def _silent(task: OpenTask) -> Kind:
-    """Why a task that SLURM has forgotten is gone, as far as its own last word tells."""
-    if task.run is None:
-        return Kind.NEVER_STARTED
+def _silent(task: OpenTask, otherwise: Kind) -> Kind:
+    """Why a run without a last word is gone, as far as what it wrote before tells."""
+    if task.run_rss_bytes and task.mem_bytes and task.run_rss_bytes >= NEARLY_ALL * task.mem_bytes:
+        return Kind.OUT_OF_MEMORY
     if task.run_started_at is None or task.run_last_seen_at is None:
-        return Kind.KILLED
+        return otherwise
     ran = task.run_last_seen_at - task.run_started_at
-    return Kind.TIMEOUT if ran >= task.time_limit_s - _LAST_WORDS_S else Kind.KILLED
+    return Kind.TIMEOUT if ran >= task.time_limit_s - _LAST_WORDS_S else otherwise

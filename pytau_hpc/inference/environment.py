@@ -7,6 +7,8 @@ heavy.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 _THREADS = (
@@ -16,9 +18,31 @@ _THREADS = (
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
     "NUMBA_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
     # The size of XLA's thread pool. An XLA flag would do it too, but a jaxlib that does not know a flag aborts.
     "NPROC",
 )
+
+
+def allotted_cpus(asked: int, environment: Mapping[str, str], *, usable: int | None = None) -> int:
+    """How many processors a fit may use: what its task asked for, as far as it got that.
+
+    Parameters
+    ----------
+    asked : processors that the task asked for
+    environment : of the worker; SLURM says there what it gave
+    usable : processors that the worker may run on; by default the operating system is asked
+    """
+    if usable is None:
+        usable = _usable_cpus()
+    given = environment.get("SLURM_CPUS_PER_TASK", "")
+    return max(1, min(asked, usable, int(given) if given.isdecimal() else asked))
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def fit_environment(cpus: int, scratch: Path | str) -> dict[str, str]:

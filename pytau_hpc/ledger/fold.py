@@ -38,6 +38,8 @@ def fold(
 def _update_attempt(
     connection: sqlite3.Connection, key: _Key, event: Event, values: dict[str, Any]
 ) -> None:
+    if not values:
+        return
     names = ", ".join(f"{name} = ?" for name in values)
     connection.execute(
         f"UPDATE attempt SET {names} WHERE submission = ? AND task = ? AND run = ? AND point_id = ?",
@@ -48,16 +50,18 @@ def _update_attempt(
 def _run_started(connection: sqlite3.Connection, key: _Key, event: Event) -> None:
     p = event.payload
     connection.execute(
-        "INSERT INTO run (submission, task, run, host, process_host, boot_id, pid, process_started, job_id, started_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET host = excluded.host, "
+        "INSERT INTO run (submission, task, run, host, process_host, boot_id, pid, process_started, job_id, restart,"
+        " started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET host = excluded.host, "
         "process_host = excluded.process_host, boot_id = excluded.boot_id, pid = excluded.pid, "
-        "process_started = excluded.process_started, job_id = excluded.job_id, started_at = excluded.started_at",
+        "process_started = excluded.process_started, job_id = excluded.job_id, restart = excluded.restart, "
+        "started_at = excluded.started_at",
         (
             *key,
             *(
                 p.get(name)
                 for name in ("host", "process_host", "boot_id", "pid", "process_started", "job")
             ),
+            int(p.get("restart") or 0),
             event.wall,
         ),
     )
@@ -88,9 +92,8 @@ def _point_started(connection: sqlite3.Connection, key: _Key, event: Event) -> N
 
 def _progress(connection: sqlite3.Connection, key: _Key, event: Event) -> None:
     p = event.payload
-    values = {"phase": p.get("phase"), "done": p.get("done"), "total": p.get("total")}
-    if p.get("rss") is not None:
-        values["max_rss_bytes"] = p["rss"]
+    taken = {"phase": "phase", "done": "done", "total": "total", "max_rss_bytes": "rss"}
+    values = {name: p[said] for name, said in taken.items() if p.get(said) is not None}
     _update_attempt(connection, key, event, values)
 
 
@@ -100,7 +103,6 @@ def _checkpoint(connection: sqlite3.Connection, key: _Key, event: Event) -> None
 
 def _ending(outcome: Outcome) -> Callable[[sqlite3.Connection, _Key, Event], None]:
     taken = (
-        "kind",
         "elapsed_s",
         "cpu_s",
         "max_rss_bytes",
@@ -115,6 +117,8 @@ def _ending(outcome: Outcome) -> Callable[[sqlite3.Connection, _Key, Event], Non
         p = event.payload
         values: dict[str, Any] = {"outcome": outcome.value, "ended_at": event.wall}
         values.update({name: p[name] for name in (*taken, *texts) if p.get(name) is not None})
+        if p.get("kind") is not None:
+            values["said"] = p["kind"]
         if "iteration" in p:
             values["done"] = p["iteration"]
         _update_attempt(connection, key, event, values)
@@ -140,10 +144,24 @@ def _skipped(connection: sqlite3.Connection, key: _Key, event: Event) -> None:
     )
 
 
-def _run_ended(connection: sqlite3.Connection, key: _Key, event: Event) -> None:
+def _signalled(connection: sqlite3.Connection, key: _Key, event: Event) -> None:
     connection.execute(
-        "UPDATE run SET ended_at = ?, ended = ? WHERE submission = ? AND task = ? AND run = ?",
-        (event.wall, event.payload.get("because", "done"), *key),
+        "UPDATE run SET signalled = ? WHERE submission = ? AND task = ? AND run = ?",
+        (event.payload.get("kind"), *key),
+    )
+
+
+def _run_ended(connection: sqlite3.Connection, key: _Key, event: Event) -> None:
+    p = event.payload
+    connection.execute(
+        "UPDATE run SET ended_at = ?, ended = ?, used_elapsed_s = ?, used_cpu_s = ?, used_max_rss_bytes = ? "
+        "WHERE submission = ? AND task = ? AND run = ?",
+        (
+            event.wall,
+            p.get("because", "done"),
+            *(p.get(name) for name in ("elapsed_s", "cpu_s", "max_rss_bytes")),
+            *key,
+        ),
     )
 
 
@@ -156,5 +174,6 @@ _FOLDS: dict[EventKind, Callable[[sqlite3.Connection, _Key, Event], None]] = {
     EventKind.POINT_FAILED: _ending(Outcome.FAILED),
     EventKind.POINT_INTERRUPTED: _ending(Outcome.INTERRUPTED),
     EventKind.POINT_SKIPPED: _skipped,
+    EventKind.SIGNALLED: _signalled,
     EventKind.RUN_ENDED: _run_ended,
 }

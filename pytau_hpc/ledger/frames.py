@@ -1,4 +1,4 @@
-"""The ledger as tidy pandas DataFrames: points, attempts, submissions.
+"""The ledger as tidy pandas DataFrames: points, attempts, tasks, submissions.
 
 Every column has an explicit type that is the same under pandas 2 and 3: times are ``datetime64[us, UTC]``, whole
 numbers that may be missing ``Int64``, texts ``string``, states an ordered category. Units stand in the names. Called by
@@ -25,6 +25,7 @@ _TYPES: dict[str, str] = {
         (
             "attempts", "failures", "interruptions", "task", "run", "number", "req_cpus", "req_mem_bytes",
             "max_rss_bytes", "done", "total", "checkpoint", "resumed_from", "iterations_run", "n_tasks", "n_points",
+            "array", "points", "succeeded",
         ),
         "whole",
     ),
@@ -54,6 +55,26 @@ LEFT JOIN placement l ON l.point_id = a.point_id AND l.submission = a.submission
 ORDER BY a.number, a.task, a.run, a.seq
 """
 
+_TASKS = """
+SELECT r.submission, s.number, r.task, r.run, t.array, r.host, r.job_id,
+       (SELECT count(*) FROM placement l WHERE l.submission = r.submission AND l.task = r.task) AS points,
+       coalesce(f.succeeded, 0) AS succeeded,
+       t.cpus AS req_cpus, t.mem_bytes AS req_mem_bytes, t.time_limit_s,
+       coalesce(r.used_elapsed_s, coalesce(r.ended_at, CASE WHEN r.gone IS NOT NULL THEN r.last_seen_at END)
+         - r.started_at) AS elapsed_s,
+       coalesce(r.used_cpu_s, f.cpu_s) AS cpu_s, coalesce(r.used_max_rss_bytes, f.max_rss_bytes) AS max_rss_bytes,
+       r.started_at, r.ended_at, r.ended, r.gone
+FROM run r
+LEFT JOIN submission s ON s.uuid = r.submission
+LEFT JOIN task t ON t.submission = r.submission AND t.task = r.task
+LEFT JOIN (
+  SELECT submission, task, run, sum(outcome = 'succeeded') AS succeeded, sum(cpu_s) AS cpu_s,
+         max(max_rss_bytes) AS max_rss_bytes
+  FROM attempt WHERE outcome IS NULL OR outcome != 'skipped' GROUP BY submission, task, run
+) f ON f.submission = r.submission AND f.task = r.task AND f.run = r.run
+ORDER BY s.number, r.submission, r.task, r.run
+"""
+
 _SUBMISSIONS = """
 SELECT uuid AS submission, number, command, executor, created_at AS submitted_at, n_tasks, n_points, open
 FROM submission ORDER BY number
@@ -81,6 +102,15 @@ def attempts(ledger: Ledger) -> pd.DataFrame:
     `number` counts the submissions of the sweep; `because` says why the point was sent.
     """
     return _query(ledger, _ATTEMPTS)
+
+
+def tasks(ledger: Ledger) -> pd.DataFrame:
+    """One row per run of a task, the oldest submission first: what was asked for, and what was used of it.
+
+    `ended` is why the run ended, by its own word; `gone` why it was found to be over without one. `cpu_s` and
+    `max_rss_bytes` are those of its fits where the run did not say.
+    """
+    return _query(ledger, _TASKS)
 
 
 def submissions(ledger: Ledger) -> pd.DataFrame:

@@ -273,10 +273,10 @@ class Ledger:
         )
 
     def set_cancelled(self, point_ids: Iterable[str], after: int) -> None:
+        """Points that a person gave up when `after` was the number of the newest submission."""
         ids = list(point_ids)
         self.connection.executemany(
-            "UPDATE point SET cancelled_after = max(cancelled_after, ?) WHERE point_id = ?",
-            ((after, i) for i in ids),
+            "INSERT OR IGNORE INTO cancellation VALUES (?, ?)", ((i, after) for i in ids)
         )
         self.dirty.update(ids)
 

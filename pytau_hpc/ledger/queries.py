@@ -45,14 +45,16 @@ def open_tasks(ledger: Ledger) -> list[sqlite3.Row]:
         "SELECT t.submission, t.task, t.array, t.element, t.time_limit_s, s.executor, s.job_prefix, s.driver, "
         "  s.grace_s, r.run, r.ended AS run_ended, "
         "  (r.ended IS NOT NULL OR r.gone IS NOT NULL) AS run_over, r.started_at AS run_started_at, "
-        "  r.last_seen_at AS run_last_seen_at, s.uid, "
-        "  r.process_host, r.boot_id, r.pid, r.process_started "
+        "  r.last_seen_at AS run_last_seen_at, s.uid, s.created_at, "
+        "  r.process_host, r.boot_id, r.pid, r.process_started, r.restart, r.job_id, r.host, t.mem_bytes, "
+        "  (SELECT max(a.max_rss_bytes) FROM attempt a WHERE a.submission = r.submission AND a.task = r.task "
+        "    AND a.run = r.run AND a.outcome IS NULL) AS run_rss_bytes "
         "FROM submission s JOIN task t ON t.submission = s.uuid "
         "LEFT JOIN run r ON r.submission = t.submission AND r.task = t.task "
         "  AND r.run = (SELECT max(run) FROM run x WHERE x.submission = t.submission AND x.task = t.task) "
         "WHERE s.open = 1 AND ((t.gone IS NULL AND (t.given_back = 0 OR r.run IS NOT NULL)) "
         "  OR (r.run IS NOT NULL AND r.ended IS NULL AND r.gone IS NULL)) "
-        "ORDER BY s.number, t.task"
+        "ORDER BY s.number, s.uuid, t.task"
     ).fetchall()
 
 
@@ -88,3 +90,48 @@ def close_finished_submissions(ledger: Ledger, waiting: frozenset[tuple[str, int
         "  OR (r.run IS NOT NULL AND r.ended IS NULL AND r.gone IS NULL)))",
         held,
     )
+
+
+def next_number(ledger: Ledger) -> int:
+    """The number of the next submission."""
+    newest = ledger.connection.execute("SELECT coalesce(max(number), 0) FROM submission").fetchone()
+    return 1 + int(newest[0])
+
+
+def count_open_tasks(ledger: Ledger, waiting: frozenset[tuple[str, int]]) -> int:
+    """How many tasks a scheduler has or may have of this sweep, queued or running."""
+    return sum(
+        not row["run_over"] or (row["submission"], row["task"]) in waiting
+        for row in open_tasks(ledger)
+        if row["executor"] == "slurm"
+    )
+
+
+#: A node is left out where so many runs or fits failed within so many seconds of their start, in the last day.
+BAD_NODE_FAILURES, BAD_NODE_WITHIN_S, _BAD_NODE_MEMORY_S = 3, 60.0, 86400.0
+
+
+def bad_nodes(ledger: Ledger, *, now: float) -> list[str]:
+    """Nodes of a cluster on which fits only fail, and at once: nothing succeeded there, and elsewhere something did.
+
+    A node where fits could not even start counts without that comparison.
+    """
+    rows = ledger.connection.execute(
+        "WITH recent AS (SELECT r.* FROM run r JOIN submission s ON s.uuid = r.submission "
+        "  WHERE s.executor = 'slurm' AND r.started_at > :since), "
+        "good AS (SELECT DISTINCT host FROM attempt WHERE outcome = 'succeeded'), "
+        "dead AS (SELECT host, count(*) AS n FROM recent "
+        "  WHERE ended = 'node' OR (gone = 'node' AND last_seen_at - started_at < :within) GROUP BY host), "
+        "fast AS (SELECT a.host, count(*) AS n FROM attempt a JOIN recent USING (submission, task, run) "
+        "  WHERE a.outcome = 'failed' AND a.said IN ('exception', 'no_space') "
+        "  AND a.ended_at - a.started_at < :within AND EXISTS (SELECT 1 FROM good) GROUP BY a.host) "
+        "SELECT host FROM (SELECT * FROM dead UNION ALL SELECT * FROM fast) "
+        "WHERE host IS NOT NULL AND host NOT IN (SELECT host FROM good WHERE host IS NOT NULL) "
+        "GROUP BY host HAVING sum(n) >= :failures ORDER BY host",
+        {
+            "since": now - _BAD_NODE_MEMORY_S,
+            "within": BAD_NODE_WITHIN_S,
+            "failures": BAD_NODE_FAILURES,
+        },
+    )
+    return [row[0] for row in rows]

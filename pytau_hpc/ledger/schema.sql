@@ -13,7 +13,6 @@ CREATE TABLE point (
     result_path TEXT NOT NULL,      -- relative to the study folder
     result_folder TEXT NOT NULL,
     has_result INTEGER NOT NULL DEFAULT 0,
-    cancelled_after INTEGER NOT NULL DEFAULT -1,   -- number of the newest submission that `cancel` gave up
     state TEXT NOT NULL DEFAULT 'planned',
     kind TEXT,
     attempts INTEGER NOT NULL DEFAULT 0,
@@ -34,7 +33,7 @@ CREATE INDEX point_position ON point (position);
 CREATE INDEX point_folder ON point (result_folder);
 
 CREATE TABLE submission (
-    uuid TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, command TEXT, executor TEXT, created_at REAL,
+    uuid TEXT PRIMARY KEY, number INTEGER NOT NULL, command TEXT, executor TEXT, created_at REAL,
     n_tasks INTEGER, n_points INTEGER, grace_s REAL, job_prefix TEXT,
     driver TEXT,                    -- the process that sent it, as JSON
     uid INTEGER,                    -- the user who sent it
@@ -56,10 +55,19 @@ CREATE TABLE placement (
 ) WITHOUT ROWID;
 CREATE INDEX placement_task ON placement (submission, task);
 
+-- What `cancel` gave up: of each point, its newest submission up to this number.
+CREATE TABLE cancellation (
+    point_id TEXT NOT NULL, after INTEGER NOT NULL,
+    PRIMARY KEY (point_id, after)
+) WITHOUT ROWID;
+
 CREATE TABLE run (
     submission TEXT NOT NULL, task INTEGER NOT NULL, run INTEGER NOT NULL,
     host TEXT, process_host TEXT, boot_id TEXT, pid INTEGER, process_started REAL, job_id TEXT,
+    restart INTEGER NOT NULL DEFAULT 0, -- how often the scheduler had requeued the task before
     started_at REAL, last_seen_at REAL, ended_at REAL, ended TEXT,
+    signalled TEXT,                 -- told to stop: why, as far as the run can know
+    used_elapsed_s REAL, used_cpu_s REAL, used_max_rss_bytes INTEGER, -- NULL where it had no last word
     gone TEXT,                      -- found gone without a last word: why
     PRIMARY KEY (submission, task, run)
 ) WITHOUT ROWID;
@@ -67,7 +75,9 @@ CREATE TABLE run (
 CREATE TABLE attempt (
     submission TEXT NOT NULL, task INTEGER NOT NULL, run INTEGER NOT NULL, point_id TEXT NOT NULL, seq INTEGER NOT NULL,
     number INTEGER NOT NULL,        -- number of the submission: which attempt is newer
-    started_at REAL, ended_at REAL, outcome TEXT, state TEXT, kind TEXT,
+    started_at REAL, ended_at REAL, outcome TEXT,
+    said TEXT,                      -- why it did not succeed, by its own last word
+    state TEXT, kind TEXT,          -- and with what is known from elsewhere
     phase TEXT, done INTEGER, total INTEGER, checkpoint INTEGER, resumed_from INTEGER,
     elapsed_s REAL, cpu_s REAL, max_rss_bytes INTEGER, host TEXT, job_id TEXT,
     elbo REAL, elbo_se REAL, converged INTEGER, iterations_run INTEGER,

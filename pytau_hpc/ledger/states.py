@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytau_hpc.ledger.ledger import Ledger
 from pytau_hpc.sweep.state import (
@@ -21,6 +21,7 @@ from pytau_hpc.sweep.state import (
     RunFacts,
     State,
     TaskFacts,
+    kind_of_end,
     state_of,
 )
 
@@ -29,12 +30,13 @@ _TaskKey = tuple[str, int]
 
 @dataclass(frozen=True)
 class _Placed:
-    """One point in one submission, with what its task and its attempts there say."""
+    """One point in one submission, with what its task and its attempts there say; `cancelled`: then given up."""
 
     submission: str
     number: int
     task: int
     attempts: Sequence[sqlite3.Row]
+    cancelled: bool = False
 
 
 def restate(ledger: Ledger, waiting: frozenset[_TaskKey]) -> None:
@@ -58,17 +60,17 @@ def restate(ledger: Ledger, waiting: frozenset[_TaskKey]) -> None:
     placed = _placements(connection)
     adopted = {row["point_id"]: row for row in connection.execute("SELECT * FROM adopted")}
     rows = connection.execute(
-        "SELECT point_id, has_result, cancelled_after FROM dirty JOIN point USING (point_id)"
+        "SELECT point_id, has_result FROM dirty JOIN point USING (point_id)"
     ).fetchall()
     updates, attempt_states = [], []
-    for point_id, has_result, cancelled_after in rows:
+    for point_id, has_result in rows:
         history = placed.get(point_id, [])
         states = [_state_at(tasks, place) for place in history]
         attempt_states.extend(_attempt_states(tasks, history))
         newest = history[-1] if history else None
         verdict = state_of(
             has_result=bool(has_result),
-            cancelled=newest is not None and cancelled_after >= newest.number,
+            cancelled=newest is not None and newest.cancelled,
             task=None if newest is None else tasks[newest.submission, newest.task],
             attempts=_facts(newest.attempts) if newest is not None else (),
         )
@@ -88,13 +90,16 @@ def _tasks(
     runs: dict[_TaskKey, list[RunFacts]] = defaultdict(list)
     involved = "SELECT DISTINCT submission, task FROM placement JOIN dirty USING (point_id)"
     for row in connection.execute(
-        f"SELECT submission, task, run, ended, gone FROM run JOIN ({involved}) USING (submission, task) ORDER BY run"
+        "SELECT submission, task, run, ended, gone, signalled, restart FROM run "
+        f"JOIN ({involved}) USING (submission, task) ORDER BY run"
     ):
         runs[row["submission"], row["task"]].append(
             RunFacts(
                 number=row["run"],
                 ended=row["ended"] is not None,
                 gone=None if row["gone"] is None else Kind(row["gone"]),
+                signalled=None if row["signalled"] is None else Kind(row["signalled"]),
+                restart=row["restart"],
             )
         )
     facts = {}
@@ -115,13 +120,13 @@ def _placements(connection: sqlite3.Connection) -> Mapping[str, list[_Placed]]:
     """Every submission of every dirty point, oldest first."""
     attempts: dict[tuple[str, str], list[sqlite3.Row]] = defaultdict(list)
     for row in connection.execute(
-        "SELECT attempt.* FROM attempt JOIN dirty USING (point_id) ORDER BY number, run, seq"
+        "SELECT attempt.* FROM attempt JOIN dirty USING (point_id) ORDER BY number, submission, run, seq"
     ):
         attempts[row["point_id"], row["submission"]].append(row)
     placed: dict[str, list[_Placed]] = defaultdict(list)
     for point_id, submission, task, number in connection.execute(
         "SELECT p.point_id, p.submission, p.task, s.number FROM dirty JOIN placement p USING (point_id) "
-        "JOIN submission s ON s.uuid = p.submission AND s.refused = 0 ORDER BY s.number"
+        "JOIN submission s ON s.uuid = p.submission AND s.refused = 0 ORDER BY s.number, s.uuid"
     ):
         placed[point_id].append(
             _Placed(
@@ -131,18 +136,27 @@ def _placements(connection: sqlite3.Connection) -> Mapping[str, list[_Placed]]:
                 attempts=attempts[point_id, submission],
             )
         )
+    for point_id, after in connection.execute(
+        "SELECT point_id, after FROM cancellation JOIN dirty USING (point_id)"
+    ):
+        history = placed[point_id]
+        # A cancellation hits the newest submission of that time: not those before, which had ended, nor a later one.
+        hit = max((i for i, place in enumerate(history) if place.number <= after), default=None)
+        if hit is not None:
+            history[hit] = replace(history[hit], cancelled=True)
     return placed
 
 
 def _facts(attempts: Iterable[sqlite3.Row]) -> list[AttemptFacts]:
-    return [
-        AttemptFacts(
-            run=row["run"],
-            outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
-            kind=None if row["kind"] is None else Kind(row["kind"]),
-        )
-        for row in attempts
-    ]
+    return [_fact(row) for row in attempts]
+
+
+def _fact(row: sqlite3.Row) -> AttemptFacts:
+    return AttemptFacts(
+        run=row["run"],
+        outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+        kind=None if row["said"] is None else Kind(row["said"]),
+    )
 
 
 def _state_at(tasks: Mapping[_TaskKey, TaskFacts], place: _Placed) -> PointState:
@@ -156,17 +170,19 @@ def _attempt_states(
     """State and kind of each attempt by itself: what it said, or running, or lost with its run."""
     found = []
     for place in history:
-        runs = {run.number: run for run in tasks[place.submission, place.task].runs}
+        task = tasks[place.submission, place.task]
+        runs = {run.number: run for run in task.runs}
         newest = max(runs, default=0)
         for row in place.attempts:
             run = runs.get(row["run"])
             if row["outcome"] is not None:
                 succeeded = row["outcome"] in (Outcome.SUCCEEDED, Outcome.SKIPPED)
-                state, kind = row["outcome"], None if succeeded else row["kind"]
+                kind = None if succeeded else kind_of_end(task, _fact(row)).value
+                state = row["outcome"]
             elif run is None or (not run.over and run.number == newest):
                 state, kind = State.RUNNING.value, None
             else:
-                state, kind = State.LOST.value, (run.gone or Kind.KILLED).value
+                state, kind = State.LOST.value, kind_of_end(task, _fact(row)).value
             found.append((state, kind, row["submission"], row["task"], row["run"], row["point_id"]))
     return found
 
@@ -228,28 +244,20 @@ def _charged(
 ) -> tuple[int, int]:
     """How much of the two budgets a point has used: failures, interruptions.
 
-    Each submission is charged for how it ended, and each attempt that a requeue followed for how that one ended.
+    Each submission is charged for how it ended, and each attempt that a requeue followed for how that one ended. What
+    a cancellation ended is not charged: nothing was wrong.
     """
     failures = interruptions = 0
     for place, end in zip(history, states, strict=True):
-        runs = {run.number: run for run in tasks[place.submission, place.task].runs}
-        kinds = [
-            _kind_of_end(row, runs.get(row["run"]))
-            for row in place.attempts[:-1]
-            if _ended_badly(row)
-        ]
-        if end.state in (State.FAILED, State.LOST, State.INTERRUPTED):
+        task = tasks[place.submission, place.task]
+        tried = [row for row in place.attempts if row["outcome"] != Outcome.SKIPPED]
+        kinds = [kind_of_end(task, _fact(row)) for row in tried[:-1] if _ended_badly(row)]
+        stopped = place.cancelled and end.state in (State.LOST, State.INTERRUPTED)
+        if end.state in (State.FAILED, State.LOST, State.INTERRUPTED) and not stopped:
             kinds.append(end.kind or Kind.KILLED)
         failures += sum(kind in OWN_FAULT for kind in kinds)
         interruptions += sum(kind not in OWN_FAULT for kind in kinds)
     return failures, interruptions
-
-
-def _kind_of_end(row: sqlite3.Row, run: RunFacts | None) -> Kind:
-    """Why an attempt did not succeed: by its own word, else by what became of its run."""
-    if row["outcome"] is not None:
-        return Kind(row["kind"] or Kind.KILLED)
-    return (run.gone if run is not None else None) or Kind.KILLED
 
 
 def _ended_badly(row: sqlite3.Row) -> bool:
@@ -261,7 +269,7 @@ def _same_error_twice(attempts: Sequence[sqlite3.Row]) -> bool:
     if len(failed) < 2:
         return False
     last, before = failed[-1], failed[-2]
-    return all(last[name] == before[name] for name in ("kind", "error", "message", "frame"))
+    return all(last[name] == before[name] for name in ("said", "error", "message", "frame"))
 
 
 def _copy_task_requests(connection: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Questions to the ledger that `status` and the progress bar ask: counts, rates, what runs, what was used.
+"""Questions to the ledger that `status` and the progress bar ask: counts, rates, what runs.
 
 No pandas. Everything here is about the planned points that `Which` names, and cheap enough to be asked every second.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,16 +39,6 @@ class Which:
             names = ", ".join(f"'{state.value}'" for state in self.states)
             parts.append(f"state IN ({names})")
         return " AND ".join(parts) or "1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Used:
-    """What finished attempts used: seconds, and means of used over asked (None where nothing is known)."""
-
-    cpu_s: float
-    elapsed_s: float
-    mem_fraction: float | None
-    cpu_fraction: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +150,20 @@ def behind(ledger: Ledger) -> int:
     return int(row[0])
 
 
+def waiting_points(ledger: Ledger, reasons: Mapping[tuple[str, int], str]) -> list[tuple[str, int]]:
+    """Why queued points wait, in the scheduler's words, and how many do for each reason, the commonest first."""
+    if not reasons:
+        return []
+    found: Counter[str] = Counter()
+    for submission, task, n in ledger.connection.execute(
+        "SELECT submission, task, count(*) FROM point WHERE planned = 1 AND state = 'queued' "
+        "GROUP BY submission, task"
+    ):
+        if (submission, task) in reasons:
+            found[reasons[submission, task]] += n
+    return found.most_common()
+
+
 def rate(ledger: Ledger, now: float, last: int = 200) -> Rate | None:
     """How fast points succeed at present; None where nothing runs or too little is known.
 
@@ -179,16 +184,6 @@ def rate(ledger: Ledger, now: float, last: int = 200) -> Rate | None:
         return None
     seconds = max(now, ended[0][0]) - ended[-1][0]
     return Rate(points=len(ended) - 1, seconds=seconds) if seconds > 0 else None
-
-
-def used(ledger: Ledger) -> Used:
-    row = ledger.connection.execute(
-        "SELECT coalesce(sum(a.cpu_s), 0), coalesce(sum(a.elapsed_s), 0), "
-        "avg(CASE WHEN t.mem_bytes > 0 THEN 1.0 * a.max_rss_bytes / t.mem_bytes END), "
-        "avg(CASE WHEN a.elapsed_s > 0 AND t.cpus > 0 THEN a.cpu_s / (a.elapsed_s * t.cpus) END) "
-        "FROM attempt a JOIN task t USING (submission, task) WHERE a.outcome IN ('succeeded', 'failed', 'interrupted')"
-    ).fetchone()
-    return Used(cpu_s=row[0], elapsed_s=row[1], mem_fraction=row[2], cpu_fraction=row[3])
 
 
 def last_heartbeat(ledger: Ledger) -> float | None:

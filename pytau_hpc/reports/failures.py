@@ -25,7 +25,7 @@ from pytau_hpc.reports.format import (
     squeeze,
 )
 from pytau_hpc.retry import RetryLimits, Verdict, verdict
-from pytau_hpc.sweep.resources import Resources, format_time
+from pytau_hpc.sweep.resources import Resources, RetrySettings, format_time
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import Kind, State
 
@@ -113,14 +113,14 @@ def limits_of(sweep: SweepDir) -> RetryLimits:
     from pytau_hpc.sweep.manifest import read_manifest
 
     manifest = read_manifest(sweep.path)
+    settings, caps = manifest.retry, {}
     try:
-        caps = find_profile(None, manifest.profile, study=sweep.study).retry_caps()
+        profile = find_profile(None, manifest.profile, study=sweep.study)
+        settings = settings.over(RetrySettings.from_json(profile.retry))
+        caps = profile.retry_caps()
     except UserError:
-        # Looked at from a computer that does not have the profile.
-        caps = {}
-    return RetryLimits(
-        failures=manifest.retry.failures, interruptions=manifest.retry.interruptions, **caps
-    )
+        pass  # looked at from a computer that does not have the profile
+    return RetryLimits.of(settings, caps)
 
 
 def _asked(row: Row) -> Resources:

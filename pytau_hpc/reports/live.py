@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 from pytau_hpc.collect import Collected, collect
 from pytau_hpc.ledger import summary
 from pytau_hpc.ledger.summary import UNSUCCESSFUL, Which
+from pytau_hpc.prepare import Prepared
 from pytau_hpc.reports.format import (
     MARKS,
     STYLES,
@@ -33,7 +34,6 @@ from pytau_hpc.reports.format import (
 )
 from pytau_hpc.reports.status import Running, Status, as_json, status_of
 from pytau_hpc.reports.status_text import as_lines, one_line
-from pytau_hpc.submit import Prepared
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import State
 
@@ -253,6 +253,7 @@ def watch(
     called: str | None,
     json_lines: bool,
     every_s: float = 2.0,
+    until: Callable[[Status], bool] = lambda status: not status.going_on,
     stream: TextIO | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Status:
@@ -263,6 +264,7 @@ def watch(
     Parameters
     ----------
     every_s : seconds between two looks, at least; the scheduler is asked more rarely (see `collect`)
+    until : called with every status; True ends it
     """
     stream = sys.stdout if stream is None else stream
     live = _live(stream) if stream.isatty() and not json_lines else None
@@ -284,7 +286,7 @@ def watch(
                     flush=True,
                 )
             said = status.counts
-            if not status.going_on:
+            if until(status):
                 break
             sleep(max(every_s, (time.monotonic() - began) / COLLECT_SHARE))
     finally:

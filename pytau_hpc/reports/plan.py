@@ -1,32 +1,45 @@
-"""What `plan` prints: the axes, what becomes of the points, and the shapes that the models will see.
+"""What `plan` prints: the axes, what becomes of the points, the shapes that the models will see, and what it will cost.
 
-Says only what is known; how long fits take is known when some have run. No logic: `pytau_hpc.plan` decided everything.
+Says only what is known; how long fits take is known when some have run. No logic: `pytau_hpc.plan` decided everything,
+and `plan_cost` reckoned.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytau_hpc.plan import Excluded, PlanResult, ShapeClass
-from pytau_hpc.reports.format import cut, plural
+from pytau_hpc.plan_cost import PlanCost, ShapeNeeds
+from pytau_hpc.reports.cost import cost_line, request_lines, requests
+from pytau_hpc.reports.format import cut, plural, roughly
 
 WIDTH = 100
 SCHEMA = "pytau-hpc/plan/1"
 #: So many shapes are listed one by one.
 _CLASSES = 12
+#: So many requests.
+_REQUESTS = 6
 
 
-def as_text(result: PlanResult) -> str:
+def as_text(result: PlanResult, cost: PlanCost | None = None) -> str:
     """The plan for a person, at most 100 columns wide."""
-    blocks = [[_title(result)], _axes(result), _counts(result), _classes(result), _outcome(result)]
+    blocks = [
+        [_title(result)],
+        _axes(result),
+        _counts(result),
+        _classes(result, cost.needs if cost is not None else {}),
+        [] if cost is None else _cost(cost),
+        _outcome(result),
+    ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def as_json(result: PlanResult) -> str:
+def as_json(result: PlanResult, cost: PlanCost | None = None) -> str:
     """The plan as one JSON document."""
+    needs = cost.needs if cost is not None else {}
     document = {
         "schema": SCHEMA,
         "sweep": {
@@ -61,6 +74,7 @@ def as_json(result: PlanResult) -> str:
                 "n_states": list(one.n_states),
                 "sessions": one.n_sessions,
                 "points": one.n_points,
+                **_needs_json(needs.get(one.shape)),
             }
             for one in result.classes
         ],
@@ -76,9 +90,35 @@ def as_json(result: PlanResult) -> str:
             for point in result.points
         ],
         "dropped": list(result.dropped),
+        "cost": None if cost is None else _cost_json(cost),
         "notes": list(result.notes),
     }
     return json.dumps(document, indent=1, ensure_ascii=False)
+
+
+def _needs_json(needs: ShapeNeeds | None) -> dict[str, float | None]:
+    if needs is None:
+        return {"fit_s_min": None, "fit_s_max": None, "req_mem_gb": None}
+    return {
+        "fit_s_min": round(needs.shortest_s, 3),
+        "fit_s_max": round(needs.longest_s, 3),
+        "req_mem_gb": needs.mem_gb,
+    }
+
+
+def _cost_json(cost: PlanCost) -> dict[str, Any]:
+    return {
+        "profile": cost.profile,
+        "cpu_hours_expected": None if cost.expected is None else round(cost.expected, 4),
+        "cpu_hours_max": None if cost.maximum is None else round(cost.maximum, 4),
+        "points": cost.n_points,
+        "points_known": cost.n_known,
+        "fits_measured": cost.n_fits,
+        "tasks": [
+            {"tasks": n, "cpus": cpus, "mem_gb": mem_gb, "time_min": time_min}
+            for cpus, mem_gb, time_min, n in requests(cost.arrays)
+        ],
+    }
 
 
 def next_steps(result: PlanResult) -> list[str]:
@@ -183,24 +223,54 @@ def _counts(result: PlanResult) -> list[str]:
     ]
 
 
-def _classes(result: PlanResult) -> list[str]:
-    """One line for each shape of data."""
+def _classes(result: PlanResult, needs: Mapping[tuple[int, ...], ShapeNeeds]) -> list[str]:
+    """One line for each shape of data, with what its fits need where that is known."""
     if not result.classes:
         return []
     shown = result.classes[:_CLASSES]
     dims = max((one.dims for one in shown), key=len)
     head = "×".join(f"{name}s" if name != "bin" else "bins" for name in dims)
     width = max(len(head), *(len(_shape(one)) for one in shown))
-    lines = [f"Points  {head:<{width}}  states  sessions  models"]
+    measured = {one.shape: _measured(needs.get(one.shape)) for one in shown} if needs else {}
+    room = max((len(cell) for cell in measured.values()), default=0)
+    each = f"{'each fit':<{room}}  " if measured else ""
+    lines = [f"Points  {head:<{width}}  states  sessions  {each}models"]
     for one in shown:
         low, high = one.n_states
         states = str(low) if low == high else f"{low}–{high}"
-        line = f"{one.n_points:>6}  {_shape(one):<{width}}  {states:>6}  {one.n_sessions:>8}  {', '.join(one.models)}"
-        lines.append(cut(line, WIDTH))
+        line = f"{one.n_points:>6}  {_shape(one):<{width}}  {states:>6}  {one.n_sessions:>8}  "
+        line += f"{measured[one.shape]:<{room}}  " if measured else ""
+        lines.append(cut(line + ", ".join(one.models), WIDTH))
     rest = result.classes[_CLASSES:]
     if rest:
         lines.append(f"{sum(one.n_points for one in rest):>6}  in {len(rest)} more shapes")
     return lines
+
+
+def _measured(needs: ShapeNeeds | None) -> str:
+    """``12–40 s, 1.5 GiB``, at least as wide as the head of the column."""
+    if needs is None:
+        return "-       "
+    low, high = (
+        f"{s:.1f} s" if s < 10 else roughly(s) for s in (needs.shortest_s, needs.longest_s)
+    )
+    seconds = high if low == high else f"{low} – {high}"
+    return f"{seconds}, {needs.mem_gb:g} GiB"
+
+
+def _cost(cost: PlanCost) -> list[str]:
+    """What `submit` would ask for, and what that may cost."""
+    asked = request_lines(cost.arrays)
+    shown = asked if len(asked) <= _REQUESTS else [*asked[: _REQUESTS - 1], "…"]
+    lines = [f"{'' if i else 'Tasks':<8}{text}" for i, text in enumerate(shown)]
+    known = cost_line(cost.expected, cost.maximum)
+    if cost.expected is not None:
+        known += f"   (from {plural(cost.n_fits, 'fit')} of this study)"
+    elif cost.maximum is not None:
+        left = cost.n_points - cost.n_known
+        of = "" if not cost.n_known else f" of {plural(left, 'point')}"
+        known += f"; what to expect is not known before the first results{of}"
+    return [cut(line, WIDTH) for line in [*lines, f"{'Cost':<8}{known}"]]
 
 
 def _shape(one: ShapeClass) -> str:

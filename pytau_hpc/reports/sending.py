@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pytau_hpc.choose import Choice, Command
+from pytau_hpc.executors import gnu_parallel
+from pytau_hpc.executors.base import Sent
 from pytau_hpc.ledger.queries import StateCount
+from pytau_hpc.ledger.unrun import Unrun
+from pytau_hpc.prepare import Prepared
+from pytau_hpc.reports.cost import cost_line
 from pytau_hpc.reports.format import MARKS, plural
-from pytau_hpc.submit import Done, Prepared
+from pytau_hpc.submit import Done
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import State
 from pytau_hpc.sweep.submission import Submission
 
 
-def at_most(submission: Submission) -> str:
-    """The most that a submission can cost."""
-    hours = sum(
-        len(a.tasks) * a.resources.cpus * a.resources.time_min / 60 for a in submission.arrays
-    )
-    return f"at most {hours:.0f} CPU-hours"
+def cost(prepared: Prepared) -> str:
+    """What a submission is expected to cost, and the most that it can."""
+    return cost_line(prepared.expected, prepared.maximum)
 
 
 def announcement(prepared: Prepared, command: Command) -> list[str]:
@@ -33,10 +37,12 @@ def announcement(prepared: Prepared, command: Command) -> list[str]:
     what = f"{plural(n, 'point')} in {plural(len(submission.tasks), 'task')}"
     if submission.executor == "slurm":
         account = (submission.profile.get("slurm") or {}).get("account")
-        where = f", {plural(len(submission.arrays), 'array')}: {at_most(submission)}"
+        where = f", {plural(len(submission.arrays), 'array')}: {cost(prepared)}"
         lines.append(
             f"Submitting {what}{where}" + (f" on account {account}" if account else "") + "."
         )
+    elif submission.executor == gnu_parallel.NAME:
+        lines.append(f"Writing a list of commands: {what}.")
     else:
         lines.append(f"Running {what} on this computer.")
     return lines
@@ -77,6 +83,8 @@ def dry_run_text(sweep: SweepDir, prepared: Prepared, command: Command) -> str:
     lines = _cause_table(prepared.choices.all, command)
     submission = prepared.submission
     if submission is None:
+        if prepared.postponed:
+            lines.append(_postponed(prepared))
         return "\n".join([*lines, "Nothing would be sent."])
     n = sum(len(task.points) for task in submission.tasks)
     lines.append(
@@ -90,19 +98,21 @@ def dry_run_text(sweep: SweepDir, prepared: Prepared, command: Command) -> str:
             f"── array {array.number} · tasks {array.first}-{array.first + len(array.tasks) - 1}"
             f" · {r.cpus} CPU · {r.mem_gb:g} GiB · {r.time}"
         )
-        lines += sbatch_lines(sweep, submission, array.number)
+        lines += script_lines(sweep, submission, array.number)
         for task in array.tasks:
             ids = " ".join(point.point_id[:8] for point in task.points[:6])
             more = f" … {len(task.points) - 6} more" if len(task.points) > 6 else ""
             lines.append(f"  task {task.number}: {plural(len(task.points), 'point')}  {ids}{more}")
-    return "\n".join([*lines, "", "Nothing was sent."])
+    return "\n".join([*lines, "", f"Cost: {cost(prepared)}.", "Nothing was sent."])
 
 
-def sbatch_lines(sweep: SweepDir, submission: Submission, array: int) -> list[str]:
-    """The batch file of an array, as SLURM would get it; nothing for other executors."""
+def script_lines(sweep: SweepDir, submission: Submission, array: int) -> list[str]:
+    """The batch file of an array, as SLURM would get it, or what the lines of a list call; else nothing."""
+    if submission.executor == gnu_parallel.NAME:
+        return gnu_parallel.script_text(sweep, submission, os.environ).splitlines()
     if submission.executor != "slurm":
         return []
-    from pytau_hpc.executors.slurm import batch_text
+    from pytau_hpc.executors.sbatch import batch_text
 
     return batch_text(sweep, submission, submission.arrays[array]).splitlines()
 
@@ -125,6 +135,8 @@ def _prepared_json(prepared: Prepared) -> dict[str, Any]:
             {"point_id": c.point_id, "because": c.why, **c.resources.to_json()}
             for c in prepared.choices.sent
         ],
+        "postponed": prepared.postponed,
+        "cost": {"cpu_hours_expected": prepared.expected, "cpu_hours_max": prepared.maximum},
         "left": [
             {"point_id": c.point_id, "state": c.state.value, "because": c.why, "final": c.final}
             for c in prepared.choices.left
@@ -137,24 +149,55 @@ def outcome_text(sweep: SweepDir, done: Done, counts: Sequence[StateCount]) -> s
     """What became of a submit or resume."""
     total = _totals(counts)
     summary = ", ".join(f"{n} {state.value}" for state, n in total.items() if n) or "no points"
-    if done.prepared.submission is None:
+    if done.prepared.submission is None and done.prepared.postponed:
+        lines = [_postponed(done.prepared)]
+    elif done.prepared.submission is None:
         lines = [f"Nothing to send: {summary}."]
         lines += _finals(done.prepared.choices.left)
     elif done.sent is None:
         lines = ["Nothing was sent."]
     elif done.sent.stopped:
         lines = [f"Stopped. {summary}."]
+    elif done.sent.job_list is not None:
+        n = len(done.prepared.submission.tasks)
+        path = gnu_parallel.seen_from(Path.cwd(), done.sent.job_list)
+        lines = [f"Wrote {plural(n, 'task')} to {path}: they run when you run that list."]
     elif done.sent.job_ids:
-        arrays = done.prepared.submission.arrays
-        lines = [
-            f"✓ {plural(sum(len(t.points) for t in a.tasks), 'point')}  {plural(len(a.tasks), 'task')}"
-            f"  job {done.sent.job_ids[a.number]}"
-            for a in arrays
-        ]
-        lines.append("Submitted. You can close this terminal.")
+        lines = _taken(done.prepared.submission, done.sent)
+        if done.prepared.postponed:
+            lines.append(_postponed(done.prepared))
     else:
         lines = [f"Done. {summary}."]
     return "\n".join(lines)
+
+
+def _taken(submission: Submission, sent: Sent) -> list[str]:
+    """One line for each array that a scheduler took, wholly or in part, and how much that is."""
+    not_taken = set(sent.not_begun)
+    lines, n_points = [], 0
+    for array in submission.arrays:
+        held = [task for task in array.tasks if task.number not in not_taken]
+        if array.number not in sent.job_ids or not held:
+            continue
+        points = sum(len(task.points) for task in held)
+        n_points += points
+        lines.append(
+            f"✓ {plural(points, 'point')}  {plural(len(held), 'task')}  job {sent.job_ids[array.number]}"
+        )
+    total = sum(len(task.points) for task in submission.tasks)
+    if n_points == total:
+        return [*lines, "Submitted. You can close this terminal."]
+    return [
+        *lines,
+        f"{n_points} of {total} points are submitted; running the same command again sends the rest.",
+    ]
+
+
+def _postponed(prepared: Prepared) -> str:
+    return (
+        f"{plural(prepared.postponed, 'point')} wait: the profile allows no more tasks in the queue at once"
+        " (limits.max_submitted_tasks); run the same command again when some have ended."
+    )
 
 
 def _finals(left: Sequence[Choice], most: int = 10) -> list[str]:
@@ -169,12 +212,17 @@ def _finals(left: Sequence[Choice], most: int = 10) -> list[str]:
 
 
 def next_steps(
-    sweep: SweepDir, done: Done, counts: Sequence[StateCount], *, again: bool
+    sweep: SweepDir,
+    done: Done,
+    counts: Sequence[StateCount],
+    *,
+    again: bool,
+    lists: Sequence[Unrun] = (),
 ) -> list[str]:
-    """What to type next; `again`: `resume` would send something."""
+    """What to type next; `again`: `resume` would send something; `lists`: wait for somebody to run them."""
     total = _totals(counts)
-    steps = []
-    if done.sent is not None and done.sent.job_ids:
+    steps = [gnu_parallel.how_to_run(sweep, one.submission, start=Path.cwd()) for one in lists]
+    if done.sent is not None and (done.sent.job_ids or done.sent.job_list):
         steps.append(f"pytau-hpc status {sweep.name} --watch")
     if total[State.FAILED]:
         steps.append(f"pytau-hpc status {sweep.name} --failed")
@@ -198,7 +246,14 @@ def outcome_json(sweep: SweepDir, done: Done, counts: Sequence[StateCount]) -> d
         "sweep": sweep.name,
         **_prepared_json(done.prepared),
         "job_ids": {} if done.sent is None else {str(k): v for k, v in done.sent.job_ids.items()},
+        "job_list": None
+        if done.sent is None or done.sent.job_list is None
+        else str(done.sent.job_list),
         "was_sent": done.sent is not None,
+        "not_taken": [] if done.sent is None else list(done.sent.not_begun),
+        "problem": None
+        if done.sent is None or done.sent.problem is None
+        else done.sent.problem.message,
         "stopped": done.sent is not None and done.sent.stopped,
         "counts": {state.value: n for state, n in _totals(counts).items()},
     }

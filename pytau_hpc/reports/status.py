@@ -8,13 +8,17 @@ failed in `failures`. Called by ``status``, `open_sweep` and the live view.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pytau_hpc.collect import Collected
+from pytau_hpc.executors.gnu_parallel import how_to_run
 from pytau_hpc.ledger import summary
-from pytau_hpc.ledger.summary import UNSUCCESSFUL, Rate, Used, Which
+from pytau_hpc.ledger.summary import UNSUCCESSFUL, Rate, Which
+from pytau_hpc.ledger.unrun import Unrun, unrun_lists
+from pytau_hpc.ledger.used import Used, used_so_far
 from pytau_hpc.reports.format import iso, plural
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import State
@@ -69,6 +73,8 @@ class Status:
     where : the SQL condition that restricts the points; None for all
     counts : every state, in the order of `State`
     behind : queued points whose task runs already
+    waiting : why queued points wait, in the scheduler's words, and how many
+    unrun : queued points of lists of commands that nobody has run
     not_converged : points that succeeded though their fit had not converged
     left_s : seconds until everything that was sent is done, at the present rate; None where that cannot be said
     reachable : whether the scheduler answered; None where there is none to ask
@@ -84,6 +90,8 @@ class Status:
     causes: tuple[Cause, ...]
     running: tuple[Running, ...]
     behind: int
+    unrun: int
+    waiting: tuple[tuple[str, int], ...]
     not_converged: int
     rate: Rate | None
     used: Used
@@ -133,6 +141,7 @@ def status_of(
     """
     ledger, which = collected.ledger, which or Which()
     found = summary.counts(ledger, which)
+    lists = unrun_lists(ledger)
     counts = {state: sum(c.points for c in found if c.state == state) for state in State}
     damaged = summary.damaged_records(ledger)
     notes = collected.notes
@@ -153,17 +162,32 @@ def status_of(
         ),
         running=tuple(Running(**row) for row in summary.running(ledger, which)),
         behind=summary.behind(ledger) if counts[State.QUEUED] and which.where is None else 0,
+        waiting=tuple(summary.waiting_points(ledger, collected.reasons))
+        if which.where is None
+        else (),
+        unrun=sum(one.points for one in lists) if which.where is None else 0,
         not_converged=summary.not_converged(ledger, which) if counts[State.SUCCEEDED] else 0,
         rate=summary.rate(ledger, time.time() if now is None else now)
         if which.where is None
         else None,
-        used=summary.used(ledger),
+        used=used_so_far(ledger, time.time() if now is None else now),
         executor=summary.newest_executor(ledger),
         reachable=collected.reachable,
         heartbeat_at=summary.last_heartbeat(ledger),
         notes=notes,
-        next=_next(called or sweep.name, counts),
+        next=(*_to_run(sweep, lists), *_next(called or sweep.name, counts)),
     )
+
+
+def _to_run(sweep: SweepDir, lists: Sequence[Unrun]) -> list[Step]:
+    """Lists of commands that wait for somebody to run them."""
+    return [
+        Step(
+            command=how_to_run(sweep, one.submission, start=Path.cwd()),
+            why=f"run {plural(one.tasks, 'task')}; or give them up: resume --lost",
+        )
+        for one in lists
+    ]
 
 
 def _next(sweep: str, counts: Mapping[State, int]) -> tuple[Step, ...]:
@@ -184,6 +208,9 @@ def _next(sweep: str, counts: Mapping[State, int]) -> tuple[Step, ...]:
                 why=f"send {plural(counts[State.PLANNED], 'point')}",
             )
         )
+    elif counts[State.CANCELLED] and not going_on:
+        n = plural(counts[State.CANCELLED], "cancelled point")
+        steps.append(Step(command=f"pytau-hpc resume {sweep} --cancelled", why=f"send {n} again"))
     elif counts[State.SUCCEEDED] and not going_on:
         steps.append(
             Step(
@@ -226,14 +253,20 @@ def as_json(status: Status) -> dict[str, Any]:
         "causes": [
             {"state": c.state.value, "kind": c.kind, "points": c.points} for c in status.causes
         ],
+        "waiting": dict(status.waiting),
         "quality": {"not_converged": status.not_converged},
         "eta_s": _rounded(status.left_s),
         "points_per_s": None if status.rate is None else round(status.rate.per_s, 6),
         "cost": {
-            "cpu_hours_used": round(used.cpu_s / 3600, 4),
+            "cpu_hours_used": round(used.held_cpu_s / 3600, 4),
+            "cpu_hours_max_left": None
+            if used.left_cpu_s is None
+            else round(used.left_cpu_s / 3600, 4),
+            "cpu_s": round(used.cpu_s, 3),
             "elapsed_s": round(used.elapsed_s, 3),
             "mem_fraction": _rounded(used.mem_fraction),
             "cpu_fraction": _rounded(used.cpu_fraction),
+            "time_fraction": _rounded(used.time_fraction),
         },
         "running": [
             {

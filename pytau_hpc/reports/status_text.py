@@ -126,9 +126,20 @@ def _about(status: Status, state: State) -> str:
         return f"{plural(status.not_converged, 'fit')} not converged"
     if state is State.RUNNING and status.running:
         return _slowest(status)
-    if state is State.QUEUED and status.behind:
-        return f"{status.behind} behind another point of their task"
+    if state is State.QUEUED and status.unrun:
+        return f"{status.unrun} of a list that nobody has run yet"
+    if state is State.QUEUED and (status.behind or status.waiting):
+        return _why_queued(status)
     return " · ".join(f"{kind_words(c.kind)} {c.points}" for c in status.causes if c.state is state)
+
+
+def _why_queued(status: Status) -> str:
+    parts = [f"{status.behind} behind another point of their task"] if status.behind else []
+    for words, n in status.waiting:
+        # ``PENDING (Priority)`` is said as the reason alone: that they wait is what the row says.
+        reason = words.partition("(")[2].rstrip(")") or words.lower()
+        parts.append(f"{n} {reason}")
+    return " · ".join(parts)
 
 
 def _slowest(status: Status) -> str:
@@ -141,21 +152,23 @@ def _slowest(status: Status) -> str:
 
 
 def _left(status: Status) -> list[str]:
-    parts = []
-    if status.left_s is not None and status.rate is not None:
-        parts.append(f"about {roughly(status.left_s)} at {per_minute(status.rate.per_s)}")
-    if status.used.cpu_s:
-        parts.append(f"{hours(status.used.cpu_s)} CPU-hours")
-    return (
-        [f"Left    {' · '.join(parts)}" if status.left_s is not None else f"Used    {parts[0]}"]
-        if parts
-        else []
-    )
+    """How long what was sent will take, and what the sweep has cost and may still cost."""
+    used = status.used
+    more = f", at most {hours(used.left_cpu_s)} more" if used.left_cpu_s else ""
+    costs = bool(used.held_cpu_s or more)
+    if status.left_s is None or status.rate is None:
+        return [f"Used    {hours(used.held_cpu_s)} CPU-hours{more}"] if costs else []
+    left = f"Left    about {roughly(status.left_s)} at {per_minute(status.rate.per_s)}"
+    return [f"{left} · {hours(used.held_cpu_s)} CPU-hours used{more}" if costs else left]
 
 
 def _asked(status: Status) -> list[str]:
     used = status.used
-    shares = (("memory", used.mem_fraction), ("CPU", used.cpu_fraction))
+    shares = (
+        ("memory", used.mem_fraction),
+        ("CPU", used.cpu_fraction),
+        ("time", used.time_fraction),
+    )
     parts = [f"{name} {percent(share)} used" for name, share in shares if share is not None]
     return [f"Asked   {' · '.join(parts)}"] if parts else []
 

@@ -33,7 +33,7 @@ Row = Mapping[str, Any]
 #: Columns of the ledger that hold seconds since the epoch; shown as ISO 8601.
 TIMES = ("submitted_at", "started_at", "ended_at")
 #: Bookkeeping of the ledger that says nothing about a point.
-HIDDEN = ("result_folder", "has_result", "cancelled_after", "repeated_error")
+HIDDEN = ("result_folder", "has_result", "repeated_error")
 
 
 # -- points -----------------------------------------------------------------------------------------------------------

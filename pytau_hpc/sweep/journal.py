@@ -34,7 +34,8 @@ class EventKind(StrEnum):
     POINT_FAILED = "point_failed"  #: kind, error, where the traceback is
     POINT_INTERRUPTED = "point_interrupted"  #: stopped in good order at an iteration
     POINT_SKIPPED = "point_skipped"  #: not needed, and why
-    RUN_ENDED = "run_ended"  #: the last record of a run that ended in good order
+    SIGNALLED = "signalled"  #: the run was told to stop, and why, as far as it can know
+    RUN_ENDED = "run_ended"  #: the last record of a run that ended in good order; what it used
 
 
 @dataclass(frozen=True, kw_only=True)

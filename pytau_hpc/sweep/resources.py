@@ -65,6 +65,7 @@ class Request:
     mem_gb: float | None = None
     time_min: int | None = None
     points_per_task: PointsPerTask | None = None
+    adapt: bool | None = None
 
     @classmethod
     def of(cls, resources: Resources) -> Request:
@@ -94,12 +95,21 @@ class Request:
     def per_task(self) -> PointsPerTask:
         return "auto" if self.points_per_task is None else self.points_per_task
 
+    @property
+    def adapts(self) -> bool:
+        """Whether requests and tasks follow what was measured; they do unless somebody says no."""
+        return self.adapt is not False
+
     def _resources(self) -> dict[str, Any]:
         return {"cpus": self.cpus, "mem_gb": self.mem_gb, "time_min": self.time_min}
 
     def to_json(self) -> dict[str, Any]:
         """Only what is asked for."""
-        values = {**self._resources(), "points_per_task": self.points_per_task}
+        values = {
+            **self._resources(),
+            "points_per_task": self.points_per_task,
+            "adapt": self.adapt,
+        }
         return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
@@ -109,27 +119,38 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class RetrySettings:
-    """Budgets of a point, and how long silence must last before it means anything.
+    """Budgets of a point, how requests grow, and how long silence must last; None where one source says nothing.
 
     failures : how often a point that failed on its own account may be tried again
     interruptions : how often one that was preempted, lost its node or was stopped may be started again
     grace_s : seconds of successful scheduler answers without the task before it counts as gone
+    mem_factor, time_factor : by how much a retry asks for more, after too little memory or time
     """
 
-    failures: int = 2
-    interruptions: int = 10
-    grace_s: float = 60
+    failures: int | None = None
+    interruptions: int | None = None
+    grace_s: float | None = None
+    mem_factor: float | None = None
+    time_factor: float | None = None
+
+    def over(self, weaker: RetrySettings) -> RetrySettings:
+        """Completed by weaker settings: spec > profile > built-in."""
+        return RetrySettings(**{**weaker.to_json(), **self.to_json()})
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "failures": self.failures,
-            "interruptions": self.interruptions,
-            "grace_s": self.grace_s,
-        }
+        """Only what is said."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> RetrySettings:
         return cls(**row)
+
+
+#: Where neither the spec nor the profile says anything.
+BUILT_IN_RETRY = RetrySettings(
+    failures=2, interruptions=10, grace_s=60, mem_factor=1.5, time_factor=1.5
+)
 
 
 def parse_time(text: str | int) -> int:

@@ -85,6 +85,14 @@ class SweepDir:
         """Folder of the verdicts "this run (or task) was found gone", one file each, written once."""
         return self.submissions / uuid / "gone"
 
+    @property
+    def cancelled(self) -> Path:
+        """Folder of what `cancel` gave up, one file each time, written once."""
+        return self.path / "cancelled"
+
+    def cancellation_file(self, number: int) -> Path:
+        return self.cancelled / f"{number:06}.json"
+
     def journal_of(self, uuid: str) -> Path:
         return self.journals / uuid
 

@@ -29,6 +29,7 @@ from pytau_hpc.sweep.validate import (
     in_order,
     one_of,
     plain_line,
+    profile_name,
     safe_name,
     validated,
 )
@@ -93,6 +94,7 @@ class ResourcesPart(Strict):
     mem_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     time: TimeField | None = None
     points_per_task: PointsPerTaskField | None = None
+    adapt: bool | None = None
 
     def request(self) -> Request:
         return Request(
@@ -100,15 +102,18 @@ class ResourcesPart(Strict):
             mem_gb=self.mem_gb,
             time_min=self.time,
             points_per_task=self.points_per_task,
+            adapt=self.adapt,
         )
 
 
 class RetryPart(Strict):
-    """Budgets; see `RetrySettings`."""
+    """Budgets and factors; see `RetrySettings`. None where the file does not say: then the profile may."""
 
-    failures: Annotated[int, Field(ge=0)] = RetrySettings.failures
-    interruptions: Annotated[int, Field(ge=0)] = RetrySettings.interruptions
-    grace_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = RetrySettings.grace_s
+    failures: Annotated[int, Field(ge=0)] | None = None
+    interruptions: Annotated[int, Field(ge=0)] | None = None
+    grace_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    mem_factor: Annotated[float, Field(ge=1, le=10)] | None = None
+    time_factor: Annotated[float, Field(ge=1, le=10)] | None = None
 
 
 def _groups(value: Any) -> Any:
@@ -129,7 +134,7 @@ class SpecFile(Strict):
     fit: FitPart = FitPart()
     resources: ResourcesPart = ResourcesPart()
     retry: RetryPart = RetryPart()
-    profile: Annotated[str, AfterValidator(plain_line)] | None = None
+    profile: Annotated[str, AfterValidator(profile_name)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

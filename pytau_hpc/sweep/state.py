@@ -47,6 +47,10 @@ OWN_FAULT = frozenset(
 )
 
 
+#: A process that is killed while it holds this much of the memory it asked for was killed for that.
+NEARLY_ALL = 0.9
+
+
 class Liveness(StrEnum):
     """Three-valued on purpose: unknown never changes a state."""
 
@@ -68,11 +72,17 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """One execution of a task. `ended`: it said so itself. `gone`: found gone, for this reason."""
+    """One execution of a task.
+
+    `ended`: it said so itself. `gone`: found gone, for this reason. `signalled`: it said that it was told to stop, and
+    why, as far as it could know. `restart`: how often the scheduler had requeued the task before.
+    """
 
     number: int
     ended: bool = False
     gone: Kind | None = None
+    signalled: Kind | None = None
+    restart: int = 0
 
     @property
     def over(self) -> bool:
@@ -141,7 +151,7 @@ def state_of(
 
     last = tried[-1]
     if last.outcome is Outcome.FAILED:
-        return PointState(state=State.FAILED, kind=last.kind or Kind.EXCEPTION)
+        return PointState(state=State.FAILED, kind=kind_of_end(task, last))
     if last.outcome is Outcome.SUCCEEDED:
         # It said that it succeeded, yet its result is not there: somebody removed the file. It has to run again.
         return PointState(state=State.PLANNED)
@@ -152,10 +162,42 @@ def state_of(
         return PointState(state=State.RUNNING)
     if not newest.over or comes_again:
         return PointState(state=State.QUEUED)
-    if last.outcome is Outcome.INTERRUPTED:
-        return PointState(state=State.INTERRUPTED, kind=last.kind or Kind.KILLED)
-    run = next((run for run in task.runs if run.number == last.run), newest)
-    return PointState(state=State.LOST, kind=run.gone or Kind.KILLED)
+    state = State.INTERRUPTED if last.outcome is Outcome.INTERRUPTED else State.LOST
+    return PointState(state=state, kind=kind_of_end(task, last))
+
+
+#: Reasons that a scheduler knows better than a worker, who sees only a signal.
+_KNOWN_TO_SCHEDULER = frozenset({Kind.OUT_OF_MEMORY, Kind.TIMEOUT, Kind.PREEMPTED, Kind.NODE})
+
+
+def kind_of_end(task: TaskFacts, attempt: AttemptFacts) -> Kind:
+    """Why an attempt did not succeed: by its own last word and its run's, made precise by what the scheduler did.
+
+    A worker that gets SIGTERM cannot know who sent it. A scheduler that requeues a task after that had preempted it
+    (or was told to requeue it); after a run that had no time for any word, its node had died.
+    """
+    run = next((run for run in task.runs if run.number == attempt.run), None)
+    said = attempt.kind
+    if attempt.outcome is None:
+        said = run.signalled if run is not None else None
+    elif said is None:
+        said = Kind.EXCEPTION if attempt.outcome is Outcome.FAILED else Kind.KILLED
+    is_newest = run is None or run.number == task.runs[-1].number
+    by_scheduler = (run.gone if run is not None else None) or (task.gone if is_newest else None)
+    if said is None:
+        requeued_silently = run is not None and by_scheduler is None and _was_requeued(task, run)
+        return Kind.NODE if requeued_silently else by_scheduler or Kind.KILLED
+    if said not in (Kind.KILLED, Kind.TIMEOUT, Kind.PREEMPTED):
+        return said
+    if by_scheduler in _KNOWN_TO_SCHEDULER:
+        return by_scheduler
+    if attempt.outcome is not Outcome.FAILED and run is not None and _was_requeued(task, run):
+        return Kind.PREEMPTED
+    return said
+
+
+def _was_requeued(task: TaskFacts, run: RunFacts) -> bool:
+    return any(later.number > run.number and later.restart > run.restart for later in task.runs)
 
 
 def _untouched(task: TaskFacts, newest: RunFacts | None, comes_again: bool) -> PointState:

@@ -46,7 +46,7 @@ class Submission:
     """What one `submit` or `resume` sends.
 
     `number` counts the submissions of a sweep and decides which of two is newer (no clock does). `because` says for
-    every point why it was chosen.
+    every point why it was chosen. `excluded_nodes`: where nothing of it may run, because fits only failed there.
     """
 
     uuid: str
@@ -62,6 +62,7 @@ class Submission:
     arrays: tuple[Array, ...]
     because: Mapping[str, str]
     uid: int | None = None
+    excluded_nodes: tuple[str, ...] = ()
 
     @property
     def tasks(self) -> list[Task]:
@@ -96,6 +97,7 @@ class Submission:
             "checkpoint_s": self.checkpoint_s,
             "grace_s": self.grace_s,
             "uid": self.uid,
+            "excluded_nodes": list(self.excluded_nodes),
             "arrays": [
                 {
                     "number": array.number,
@@ -161,6 +163,7 @@ class Submission:
             **{key: body[key] for key in plain},
             driver=ProcessIdentity.from_json(body["driver"]),
             uid=body.get("uid"),
+            excluded_nodes=tuple(body.get("excluded_nodes") or ()),
             arrays=tuple(arrays),
             because=because,
         )

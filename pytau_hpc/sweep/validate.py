@@ -23,6 +23,9 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
 
 _SAFE_VALUE = re.compile(r"[\w.,:@/=+\-\[\]% ]{1,256}\Z", re.ASCII)
 
+_SHELL = re.compile(r"[;`]|\$\(|\.\./")
+"""What begins another command or leaves a folder: refused even where free text is allowed, although it is quoted."""
+
 
 class Wrong(ValueError):
     """A value that our own check refuses. `message` follows the value's address; `at` points below it."""
@@ -218,6 +221,25 @@ def plain_line(value: str) -> str:
     if not value.strip() or not value.isprintable():
         raise Wrong(f"must be one line of plain text, got {shown(value)}")
     return value
+
+
+def harmless_text(value: str) -> str:
+    """One line of free text, or nothing, that no shell would take for a command."""
+    if value and not value.isprintable():
+        raise Wrong(f"must be one line, got {shown(value)}")
+    if found := _SHELL.search(value):
+        raise Wrong(f"must not hold `{found[0]}`, got {shown(value)}")
+    return value
+
+
+def profile_name(value: str) -> str:
+    """The name of a profile, or the path of its file: absolute, or below the study folder."""
+    is_path = "/" in value or value.endswith((".yaml", ".yml"))
+    if not is_path:
+        return safe_name(value)
+    if not value.strip() or value.startswith("-") or ".." in value.split("/"):
+        raise Wrong(f"must be the name or the file of a profile, got {shown(value)}")
+    return harmless_text(value)
 
 
 def _minutes(value: Any) -> int:

@@ -53,6 +53,17 @@ def test_attempts_are_rows_of_their_own(sweep, pytau_hpc_cli):
     assert [row["state"] for row in table] == ["succeeded", "failed"]
 
 
+def test_tasks_are_rows_of_their_own(sweep, pytau_hpc_cli):
+    """One for each time that a task ran, with what it used; one table at a time."""
+    [row] = rows(pytau_hpc_cli("export", "--tasks", check=True).stdout)
+
+    assert (row["points"], row["succeeded"], row["ended"]) == ("2", "1", "done")
+    assert (row["elapsed_s"], row["max_rss_bytes"]) == ("70.0", str(2**30))
+    both = pytau_hpc_cli("export", "--tasks", "--attempts")
+    assert both.returncode == 2
+    assert "two tables" in both.stderr
+
+
 def test_parquet_keeps_every_type(sweep, study, pytau_hpc_cli):
     """Times with their zone, whole numbers whole, states in order."""
     pytest.importorskip("pyarrow")

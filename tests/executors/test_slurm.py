@@ -1,51 +1,49 @@
-"""What sbatch's words mean: refused for good, or nothing clear."""
+"""What sbatch's words mean: refused for good, too many, not now, or nothing clear. The words are SLURM's own."""
 
 from __future__ import annotations
 
 import pytest
 
-from pytau_hpc.errors import SchedulerUnreachable, SubmitRefused
-from pytau_hpc.executors.slurm import _refusal
-from tests.builders import a_point, a_submission
+from pytau_hpc.executors.sbatch import Answer, meaning
 
-
-def said(words: str):
-    submission = a_submission([a_point()], executor="slurm")
-    return _refusal(words, submission, submission.arrays[0], first=True)
+FAILED = "sbatch: error: Batch job submission failed: "
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "answer"),
     [
-        "sbatch: error: Batch job submission failed: Invalid partition name specified",
-        "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified",
-        "sbatch: error: Batch job submission failed: Requested time limit is invalid (missing or exceeds some limit)",
-        "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates "
-        "accounting/QOS policy (job submit limit, user's size and/or time limits)",
-        "sbatch: error: Batch job submission failed: Requested node configuration is not available",
-        "sbatch: unrecognized option '--foo'",
+        (f"{FAILED}Invalid partition name specified", Answer.REFUSED),
+        (f"{FAILED}Invalid account or account/partition combination specified", Answer.REFUSED),
+        (
+            f"{FAILED}Requested time limit is invalid (missing or exceeds some limit)",
+            Answer.REFUSED,
+        ),
+        (f"{FAILED}Requested node configuration is not available", Answer.REFUSED),
+        (f"{FAILED}Invalid job array specification", Answer.REFUSED),
+        (f"{FAILED}Invalid qos specification", Answer.REFUSED),
+        ("sbatch: unrecognized option '--foo'", Answer.REFUSED),
+        (
+            f"sbatch: error: AssocMaxSubmitJobLimit\n{FAILED}Job violates accounting/QOS policy (job submit limit, "
+            "user's size and/or time limits)",
+            Answer.LIMIT,
+        ),
+        (
+            f"sbatch: error: QOSMaxSubmitJobPerUserLimit\n{FAILED}Job violates accounting/QOS policy",
+            Answer.LIMIT,
+        ),
+        (f"{FAILED}Unable to contact slurm controller (connect failure)", Answer.NOT_NOW),
+        (f"{FAILED}Resource temporarily unavailable", Answer.NOT_NOW),
+        (f"{FAILED}Slurm backup controller in standby mode", Answer.NOT_NOW),
+        ("sbatch: Slurm temporarily unable to accept job, sleeping and retrying", Answer.NOT_NOW),
+        ("", Answer.UNCLEAR),
+        (f"{FAILED}Socket timed out on send/recv operation", Answer.UNCLEAR),
+        (f"{FAILED}Message receive failure", Answer.UNCLEAR),
+        (f"{FAILED}Unexpected message received", Answer.UNCLEAR),
+        (f"{FAILED}Connection reset by peer", Answer.UNCLEAR),
+        (f"{FAILED}Zero Bytes were transmitted or received", Answer.UNCLEAR),
+        ("terminated", Answer.UNCLEAR),
     ],
 )
-def test_words_of_refusal_are_a_refusal(words):
-    error = said(words)
-
-    assert isinstance(error, SubmitRefused)
-    assert words.splitlines()[-1] in error.message
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "",
-        "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
-        "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
-        "sbatch: error: Batch job submission failed: Message receive failure",
-        "sbatch: error: Batch job submission failed: Unexpected message received",
-        "sbatch: error: Batch job submission failed: Connection reset by peer",
-        "sbatch: error: Batch job submission failed: Slurm backup controller in standby mode",
-        "sbatch: error: Batch job submission failed: Resource temporarily unavailable",
-    ],
-)
-def test_words_that_leave_it_open_never_take_a_submission_back(words):
-    """The array may have been accepted: it is looked for by its name."""
-    assert isinstance(said(words), SchedulerUnreachable)
+def test_words_mean_what_slurm_means_by_them(words, answer):
+    """What leaves open whether the array was accepted is never taken for a refusal: it would be sent twice."""
+    assert meaning(words) is answer

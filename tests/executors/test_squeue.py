@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from pytau_hpc.executors.base import OpenTask
-from pytau_hpc.executors.squeue import KIND_OF_TERMINAL_STATE, REST, expand, judge, parse
+from pytau_hpc.executors.squeue import (
+    KIND_OF_TERMINAL_STATE,
+    REST,
+    expand,
+    judge,
+    overdue,
+    parse,
+)
 from pytau_hpc.sweep.process import ProcessIdentity
 from pytau_hpc.sweep.state import Kind, Liveness
 
@@ -42,7 +49,7 @@ def test_array_indexes_are_read_as_squeue_writes_them(text, indexes):
 
 
 def test_a_pending_task_is_neither_gone_nor_over():
-    sighting = judged(a_task(), f"{NAME}|3|PENDING|Priority\n")
+    sighting = judged(a_task(), f"{NAME}|3|PENDING|8123|Priority\n")
 
     assert not sighting.gone
     assert sighting.reachable
@@ -51,34 +58,36 @@ def test_a_pending_task_is_neither_gone_nor_over():
 def test_a_requeued_task_waits():
     """Its run ended in good order, and SLURM holds the task again."""
     sighting = judged(
-        a_task(run=1, run_over=True, run_ended="preempted"), f"{NAME}|3|PENDING|BeginTime\n"
+        a_task(run=1, run_over=True, run_ended="preempted"), f"{NAME}|3|PENDING|8123|BeginTime\n"
     )
 
     assert sighting.waiting == {("0123456789ab", 3)}
 
 
 def test_a_task_whose_run_said_that_it_is_done_does_not_wait():
-    sighting = judged(a_task(run=1, run_over=True, run_ended="done"), f"{NAME}|3|COMPLETING|None\n")
+    sighting = judged(
+        a_task(run=1, run_over=True, run_ended="done"), f"{NAME}|3|COMPLETING|8123|None\n"
+    )
 
     assert not sighting.waiting
 
 
 @pytest.mark.parametrize(("state", "kind"), KIND_OF_TERMINAL_STATE.items())
 def test_a_terminal_state_ends_a_silent_run_at_once(state, kind):
-    [gone] = judged(a_task(run=1), f"{NAME}|3|{state}|None\n").gone
+    gone, _ = judged(a_task(run=1), f"{NAME}|3|{state}|8123|None\n").gone
 
     assert (gone.run, gone.kind) == (1, kind)
 
 
 def test_a_task_that_ended_before_any_run_never_started():
-    [gone] = judged(a_task(), f"{NAME}|3|CANCELLED|None\n").gone
+    [gone] = judged(a_task(), f"{NAME}|3|CANCELLED|8123|None\n").gone
 
     assert (gone.run, gone.kind) == (None, Kind.NEVER_STARTED)
 
 
-@pytest.mark.parametrize("state", ["REQUEUE_HOLD", "SOMETHING_NEW", "SUSPENDED", "STOPPED"])
+@pytest.mark.parametrize("state", ["SOMETHING_NEW", "SUSPENDED", "STOPPED"])
 def test_a_state_that_we_do_not_know_is_alive(state):
-    assert not judged(a_task(run=1), f"{NAME}|3|{state}|None\n").gone
+    assert not judged(a_task(run=1), f"{NAME}|3|{state}|8123|None\n").gone
 
 
 def test_absence_counts_only_after_the_grace_period():
@@ -88,12 +97,12 @@ def test_absence_counts_only_after_the_grace_period():
 
     assert not first.gone
     assert not later.gone
-    assert [gone.kind for gone in last.gone] == [Kind.KILLED]
+    assert {gone.kind for gone in last.gone} == {Kind.KILLED}
 
 
 def test_a_task_that_shows_up_again_starts_its_absence_anew():
     first = judged(a_task(run=1), "", now=1000.0)
-    back = judged(a_task(run=1), f"{NAME}|3|RUNNING|None\n", absent=first.absent, now=1030.0)
+    back = judged(a_task(run=1), f"{NAME}|3|RUNNING|8123|None\n", absent=first.absent, now=1030.0)
     away = judged(a_task(run=1), "", absent=back.absent, now=1070.0)
 
     assert not away.gone
@@ -101,14 +110,14 @@ def test_a_task_that_shows_up_again_starts_its_absence_anew():
 
 def test_elements_that_were_pending_when_the_array_was_cancelled_share_one_line():
     """SLURM shows them as N/A; those that ran have lines of their own."""
-    text = f"{NAME}|N/A|CANCELLED|Resources\n{NAME}|0|RUNNING|None\n"
+    text = f"{NAME}|N/A|CANCELLED|8123|Resources\n{NAME}|0|RUNNING|8123|None\n"
 
     assert [gone.kind for gone in judged(a_task(), text).gone] == [Kind.NEVER_STARTED]
     assert not judged(a_task(task=0, element=0), text).gone
 
 
 def test_of_a_requeued_element_the_living_line_counts():
-    text = f"{NAME}|3|PREEMPTED|None\n{NAME}|3|PENDING|BeginTime\n"
+    text = f"{NAME}|3|PREEMPTED|8123|None\n{NAME}|3|PENDING|8123|BeginTime\n"
 
     assert not judged(a_task(run=1, run_over=True, run_ended="preempted"), text).gone
     assert judged(a_task(run=1, run_over=True, run_ended="preempted"), text).waiting
@@ -139,8 +148,63 @@ def test_another_users_task_is_never_missed():
 
 def test_an_interrupted_task_that_slurm_ended_will_not_come_again():
     sighting = judged(
-        a_task(run=1, run_over=True, run_ended="preempted"), f"{NAME}|3|PREEMPTED|None\n"
+        a_task(run=1, run_over=True, run_ended="preempted"), f"{NAME}|3|PREEMPTED|8123|None\n"
     )
 
     assert [(gone.run, gone.kind) for gone in sighting.gone] == [(None, Kind.PREEMPTED)]
     assert not sighting.waiting
+
+
+def test_a_silent_run_whose_task_waits_again_lost_its_node():
+    """It had begun before squeue was asked; SLURM requeues what ran on a node that died."""
+    sighting = judged(a_task(run=1), f"{NAME}|3|PENDING|8123|BeginTime\n")
+
+    assert [(gone.run, gone.kind) for gone in sighting.gone] == [(1, Kind.NODE)]
+    assert sighting.waiting == sighting.alive == {("0123456789ab", 3)}
+    assert dict(sighting.reasons) == {("0123456789ab", 3): "PENDING (BeginTime)"}
+
+
+def test_a_run_that_was_near_its_memory_when_it_fell_silent_died_of_it():
+    """SLURM's state says only FAILED, or nothing any more; its last record says why."""
+    known = {"run": 1, "mem_bytes": 2**30, "run_rss_bytes": int(0.95 * 2**30)}
+
+    failed = judged(a_task(**known), f"{NAME}|3|FAILED|8123|NonZeroExitCode\n")
+    forgotten = judged(a_task(**known), "", absent={"0123456789ab/3": 900.0})
+
+    assert {gone.kind for gone in failed.gone} == {Kind.OUT_OF_MEMORY}
+    assert {gone.kind for gone in forgotten.gone} == {Kind.OUT_OF_MEMORY}
+
+
+def test_run_and_task_are_given_up_in_one_verdict():
+    """Else what is known would depend on how often somebody looked."""
+    sighting = judged(a_task(run=2), f"{NAME}|3|TIMEOUT|8123|TimeLimit\n")
+
+    assert [(gone.run, gone.kind) for gone in sighting.gone] == [
+        (2, Kind.TIMEOUT),
+        (None, Kind.TIMEOUT),
+    ]
+
+
+def test_a_running_task_is_alive_and_does_not_wait():
+    sighting = judged(a_task(run=1), f"{NAME}|3|RUNNING|8123|None\n")
+
+    assert sighting.alive
+    assert not sighting.waiting
+    assert not sighting.gone
+
+
+@pytest.mark.parametrize(
+    ("silent_for_s", "gone"), [(3600.0, False), (3600.0 + 60 + 1800 + 1, True)]
+)
+def test_without_any_answer_only_what_is_long_past_its_time_limit_is_gone(silent_for_s, gone):
+    """Even a scheduler that never answers again does not keep a point for ever."""
+    task = a_task(run=1, run_started_at=1000.0, run_last_seen_at=1000.0)
+
+    assert bool(overdue([task], now=1000.0 + silent_for_s)) is gone
+
+
+def test_a_run_that_still_writes_is_not_overdue():
+    """Its limit may have been raised by hand."""
+    task = a_task(run=1, run_started_at=1000.0, run_last_seen_at=9000.0)
+
+    assert not overdue([task], now=9060.0)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
-from pytau_hpc.inference.environment import fit_environment
+import pytest
+
+from pytau_hpc.inference.environment import allotted_cpus, fit_environment
 
 
 def test_every_pool_of_threads_follows_the_processors_allotted():
@@ -13,7 +18,46 @@ def test_every_pool_of_threads_follows_the_processors_allotted():
 
     pools = {name for name, value in environment.items() if value == "3"}
 
-    assert {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"} <= pools
+    usual = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"}
+    assert usual | {"NPROC"} <= pools
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "usable", "allotted"),
+    [
+        (4, None, 8, 4),
+        (4, "2", 8, 2),
+        (2, "4", 8, 2),
+        (4, "4", 1, 1),
+        (4, None, 2, 2),
+        (4, "", 8, 4),
+        (4, "unlimited", 8, 4),
+        (1, "0", 8, 1),
+    ],
+)
+def test_a_fit_uses_what_its_task_asked_for_and_not_more_than_it_got(
+    asked, given, usable, allotted
+):
+    """What SLURM says that it gave, and what the operating system lets the worker run on."""
+    environment = {} if given is None else {"SLURM_CPUS_PER_TASK": given}
+
+    assert allotted_cpus(asked, environment, usable=usable) == allotted
+
+
+def test_the_operating_system_is_asked_which_processors_a_worker_may_run_on():
+    """As a scheduler or `taskset` bound it."""
+    one = {min(os.sched_getaffinity(0))}
+    ask = "from pytau_hpc.inference.environment import allotted_cpus; print(allotted_cpus(64, {}))"
+
+    said = subprocess.run(
+        [sys.executable, "-c", ask],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, one),
+    )
+
+    assert said.stdout.strip() == "1"
 
 
 def test_compiled_code_is_kept_below_the_scratch_folder(tmp_path: Path):

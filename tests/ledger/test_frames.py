@@ -6,6 +6,7 @@ import pytest
 from pytau_hpc.collect import collect
 from pytau_hpc.ledger import frames
 from pytau_hpc.ledger.ledger import Ledger
+from pytau_hpc.sweep.journal import EventKind
 from pytau_hpc.sweep.resources import Resources
 from pytau_hpc.sweep.state import Kind, State
 from tests.builders import NOON, BuiltSweep, a_gone_process, a_point, a_sweep, some_points
@@ -60,7 +61,7 @@ def test_empty_and_full_tables_have_the_same_columns_and_types(study, sweep):
     """Code that works on Monday's sweep works before anything has run."""
     empty = a_sweep(study, n=2, name="fresh")
 
-    for which in ("attempts", "submissions"):
+    for which in ("attempts", "tasks", "submissions"):
         none, some = table(empty, which), table(sweep, which)
         assert len(none) == 0
         assert list(none.columns) == list(some.columns)
@@ -162,6 +163,43 @@ def test_attempts_tell_the_whole_story(sweep):
     assert list(tries["because"]) == ["new", "again with more memory"]
     assert list(tries["kind"].astype("string").fillna("")) == ["out_of_memory", ""]
     assert str(attempts["started_at"].dtype) == UTC_TIMES
+
+
+def test_tasks_have_one_row_for_each_run(sweep):
+    """What was asked for and what was used of it; a run that died is there until it was heard of last."""
+    again = sweep.submit(sweep.points[2:3], resources=Resources(mem_gb=6.0), at=NOON + 500)
+    run = sweep.run(again, job="8124001_0").succeeds(sweep.points[2], max_rss_bytes=4 * 2**30)
+    told = {"elapsed_s": 75.5, "cpu_s": 70.5, "max_rss_bytes": 5 * 2**30}
+    run.journal.append(EventKind.RUN_ENDED, because="done", **told)
+
+    tasks = table(sweep, "tasks")
+
+    assert [tuple(row) for row in tasks[["number", "task", "run", "array"]].to_numpy()] == [
+        (1, 0, 1, 0),
+        (1, 1, 1, 0),
+        (2, 0, 1, 0),
+    ]
+    assert list(tasks["points"]) == [4, 1, 1]
+    assert list(tasks["succeeded"]) == [2, 0, 1]
+    assert list(tasks["req_mem_bytes"]) == [3 * 2**30, 3 * 2**30, 6 * 2**30]
+    assert list(tasks["req_cpus"]) == [2, 2, 1]
+    assert list(tasks["elapsed_s"]) == [130.0, 0.0, 75.5]
+    assert list(tasks["cpu_s"])[::2] == [117.0, 70.5]
+    assert list(tasks["max_rss_bytes"])[::2] == [2**30, 5 * 2**30]
+    assert list(tasks["ended"].fillna("")) == ["done", "", "done"]
+    assert list(tasks["gone"].fillna("")) == ["", "killed", ""]
+    assert tasks.loc[2, "job_id"] == "8124001_0"
+
+
+def test_a_run_that_goes_on_has_no_end_yet(sweep):
+    """Neither a time nor a duration is made up for it."""
+    running = sweep.submit(sweep.points[5:], at=NOON + 500)
+    sweep.run(running).starts(sweep.points[5])
+
+    last = table(sweep, "tasks").iloc[-1]
+
+    assert last[["elapsed_s", "ended_at", "ended", "gone"]].isna().all()
+    assert last["started_at"] == pd.Timestamp("2026-11-22T12:00:00Z")
 
 
 def test_submissions_have_one_row_each(sweep):

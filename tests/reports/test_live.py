@@ -8,10 +8,10 @@ from filelock import FileLock
 
 from pytau_hpc.choose import Choices
 from pytau_hpc.ledger.summary import Which
+from pytau_hpc.prepare import Prepared
 from pytau_hpc.reports import live
 from pytau_hpc.reports.format import plain
 from pytau_hpc.reports.live import LiveBar
-from pytau_hpc.submit import Prepared
 from pytau_hpc.sweep.state import Kind, State
 from tests.builders import BuiltSweep, a_sweep
 

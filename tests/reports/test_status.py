@@ -165,6 +165,38 @@ def test_used_and_asked_come_from_finished_attempts(study):
     assert "Asked   memory 25 % used · CPU 90 % used" in as_text(status(sweep))
 
 
+def test_under_a_scheduler_the_time_counts_and_the_most_that_it_may_cost_is_told(study):
+    """One task took a quarter of its time; the other two may take two hours yet, on two CPUs each."""
+    sweep = a_sweep(study, n=3)
+    asked = Resources(cpus=2, mem_gb=4.0, time_min=60)
+    submission = sweep.submit(executor="slurm", resources=asked, at=NOON)
+    sweep.succeed(submission, [0], cpu_s=900.0, elapsed_s=900.0)
+
+    with collect(sweep.dir, now=NOON + 1000, ask=False) as collected:
+        found = status_of(sweep.dir, collected, now=NOON + 1000)
+
+    text = as_text(found)
+    assert "Asked   memory 25 % used · CPU 50 % used · time 25 % used" in text
+    assert "Used    0.50 CPU-hours, at most 4.0 more" in text
+    cost = as_json(found)["cost"]
+    assert (cost["cpu_hours_used"], cost["cpu_hours_max_left"]) == (0.5, 4.0)
+    assert cost["time_fraction"] == 0.25
+
+
+def test_time_left_and_cost_stand_on_one_line(study):
+    """As long as points succeed."""
+    sweep = a_sweep(study, n=14)
+    run = sweep.run(sweep.submit(per_task=14))
+    for point in sweep.points[:11]:
+        run.succeeds(point, elapsed_s=60.0)
+    run.starts(sweep.points[11])
+
+    text = as_text(status(sweep, now=NOON + 11 * 60))
+
+    assert "Left    about 3 min at 1.0 points/min · 0.18 CPU-hours used" in text
+    assert "Asked   memory 25 % used · CPU 90 % used" in text
+
+
 def test_a_condition_restricts_everything_that_is_counted(busy):
     """And the title says so."""
     found = status(busy, which=Which(where="n_states = 2 AND taste = 0"))

@@ -3,11 +3,15 @@
 #
 #   cluster.sh install                     Debian's packages (apt; as root)
 #   cluster.sh start [N] [--no-accounting] N nodes n1 … nN (4), 1 CPU and 5000 MB each; a fresh cluster every time
+#              [--no-user-signal]          … where nobody is warned of a preemption by the job's --signal
 #   cluster.sh status                      0 when our controller answers and every node is up
 #   cluster.sh wait-idle                   until no job is left and every node is idle (a minute at most)
 #   cluster.sh stop                        end the daemons and every job; also clears up after a half-dead cluster
 #   cluster.sh kill-node nK                the machine nK is gone at once: slurmd, its jobs and everything below them
 #   cluster.sh revive-node nK              … and is back
+#   cluster.sh kill-slurmd nK              only the daemon: the node looks dead while its jobs go on (zombies)
+#   cluster.sh revive-slurmd nK            … and is back; it ends the zombies that it finds
+#   cluster.sh user-signal on|off          preemption sends the job's --signal first, or SIGTERM at once
 #   cluster.sh kill-controller             slurmctld is gone: squeue and sbatch get no answer; running jobs go on
 #   cluster.sh revive-controller           … and is back, with its queue
 #
@@ -69,7 +73,7 @@ install_packages() {
 # ----------------------------------------------------------------------------------------------------- configuration
 
 write_config() {
-  local nodes=$1 accounting=$2 host
+  local nodes=$1 accounting=$2 user_signal=$3 host
   host=$(hostname -s)
   mkdir -p "$ETC"
   if [ -f "$ETC/slurm.conf" ] && ! grep -qF "$MARK" "$ETC/slurm.conf"; then
@@ -106,7 +110,7 @@ SelectTypeParameters=CR_CPU_Memory
 
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-SlurmctldParameters=preempt_send_user_signal
+$([ "$user_signal" = yes ] || echo "#")SlurmctldParameters=preempt_send_user_signal
 SchedulerParameters=sched_min_interval=200000,bf_interval=2,batch_sched_delay=0,preempt_youngest_first
 JobRequeue=1
 MaxArraySize=${PYTAU_TEST_CLUSTER_MAX_ARRAY:-1001}
@@ -125,6 +129,7 @@ CONF
       echo "AccountingStorageType=accounting_storage/slurmdbd"
       echo "AccountingStorageHost=127.0.0.1"
       echo "AccountingStoragePort=$ACCOUNTING_PORT"
+      echo "AccountingStorageEnforce=limits"
     fi
     echo "NodeName=n[1-$nodes] NodeHostname=$host NodeAddr=127.0.0.1" \
       "Port=[$FIRST_NODE_PORT-$((FIRST_NODE_PORT + nodes - 1))] CPUs=1 RealMemory=5000 State=UNKNOWN"
@@ -271,10 +276,11 @@ show_logs() {
 }
 
 start() {
-  local nodes=4 accounting=yes
+  local nodes=4 accounting=yes user_signal=yes
   for word in "$@"; do
     case $word in
       --no-accounting) accounting=no ;;
+      --no-user-signal) user_signal=no ;;
       *[!0-9]* | "") die "start: not a number of nodes: $word" ;;
       *) nodes=$word ;;
     esac
@@ -287,7 +293,7 @@ start() {
   rm -rf "$DIR"
   mkdir -p "$DIR/controller/state" "$DIR/nodes"
   chmod 755 "$DIR"
-  write_config "$nodes" "$accounting"
+  write_config "$nodes" "$accounting" "$user_signal"
   start_munge
   [ "$accounting" = no ] || start_accounting
   slurmctld || die "slurmctld does not start"
@@ -348,6 +354,34 @@ revive_node() {
   say "$1 is back"
 }
 
+slurmd_of_node() {
+  local pid
+  for pid in $(working_below "$DIR/nodes/$1"); do
+    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = slurmd ] && echo "$pid"
+  done
+  return 0
+}
+
+kill_slurmd() { is_node "${1:-}"; destroy slurmd_of_node "$1"; say "slurmd of $1 is dead, its jobs are not"; }
+
+revive_slurmd() {
+  is_node "${1:-}"
+  rm -f "$DIR/nodes/$1/slurmd.pid"
+  start_node "$1"
+  eventually 60 node_answers "$1" || die "$1 does not come back; see $DIR/nodes/$1/slurmd.log"
+  say "slurmd of $1 is back"
+}
+
+user_signal() {
+  case ${1:-} in
+    on) sed -i 's/^#*SlurmctldParameters=/SlurmctldParameters=/' "$ETC/slurm.conf" ;;
+    off) sed -i 's/^#*SlurmctldParameters=/#SlurmctldParameters=/' "$ETC/slurm.conf" ;;
+    *) die "user-signal: on or off" ;;
+  esac
+  scontrol reconfigure
+  say "the user's signal before a preemption: $1"
+}
+
 node_answers() {
   scontrol ping | grep -q "is UP" || return 1
   [[ $(sinfo --noheader --nodes="$1" --partition=main --format=%T) =~ ^(idle|mixed|allocated|completing)$ ]]
@@ -367,7 +401,8 @@ revive_controller() {
 usage() { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$0"; }
 
 case ${1:-} in
-  install | start | stop | kill-node | revive-node | kill-controller | revive-controller)
+  install | start | stop | kill-node | revive-node | kill-slurmd | revive-slurmd | user-signal | \
+    kill-controller | revive-controller)
     [ "$(id -u)" = 0 ] || die "must run as root"
     # One at a time on this machine (test workers may race); --close keeps the lock out of the daemons.
     if [ -z "${PYTAU_TEST_CLUSTER_LOCKED:-}" ] && command -v flock >/dev/null; then
@@ -386,6 +421,9 @@ case $command in
   stop) stop ;;
   kill-node) kill_node "$@" ;;
   revive-node) revive_node "$@" ;;
+  kill-slurmd) kill_slurmd "$@" ;;
+  revive-slurmd) revive_slurmd "$@" ;;
+  user-signal) user_signal "$@" ;;
   kill-controller) kill_controller ;;
   revive-controller) revive_controller ;;
   -h | --help | help) usage ;;

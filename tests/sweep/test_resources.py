@@ -74,6 +74,18 @@ def test_the_stronger_request_wins_where_it_says_something():
     assert Request().per_task == "auto"
 
 
+@pytest.mark.parametrize(
+    ("spec", "profile", "adapts"),
+    [(None, None, True), (None, False, False), (True, False, True), (False, True, False)],
+)
+def test_requests_follow_what_was_measured_unless_somebody_says_no(spec, profile, adapts):
+    """The spec goes before the profile, also with a no."""
+    asked = Request(adapt=spec).over(Request(adapt=profile))
+
+    assert asked.adapts == adapts
+    assert Request.from_json(asked.to_json()) == asked
+
+
 def test_requests_and_settings_survive_json():
     """They are kept in the manifest."""
     request = Request(cpus=2, points_per_task="auto")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pytau_hpc.errors import Problem, SpecInvalid
 from pytau_hpc.models import MODELS
 from pytau_hpc.plan import KNOWN
-from pytau_hpc.sweep.resources import Request
+from pytau_hpc.sweep.resources import Request, RetrySettings
 from pytau_hpc.sweep.spec import Spec, checked_spec, read_spec
 from pytau_hpc.yaml_strict import parse
 
@@ -67,7 +67,7 @@ def test_a_minimal_spec_has_the_defaults_of_everything_else():
         "repeat": (0,),
     }
     assert (spec.method, spec.checkpoint_s, spec.request) == ("advi", 60, Request())
-    assert (spec.retry.failures, spec.retry.interruptions, spec.retry.grace_s) == (2, 10, 60)
+    assert spec.retry == RetrySettings()
 
 
 def test_a_full_spec_is_read():
@@ -94,7 +94,7 @@ exclude: [{n_states: 3, taste: [0, all]}, {session: s1}]
 include: [{taste: 1, region: bla, laser: none, transform: none, window_ms: [0, 500], model: single_taste_poisson,
            n_states: 2, iterations: 100, repeat: 0}]
 fit: {method: advi, engine: jax, draws: 200, restarts: auto, checkpoint_s: 30, model_options: {}}
-resources: {cpus: 2, mem_gb: 4.5, time: "2-00:00:00", points_per_task: 10}
+resources: {cpus: 2, mem_gb: 4.5, time: "2-00:00:00", points_per_task: 10, adapt: false}
 retry: {failures: 0, interruptions: 3, grace_s: 1.5}
 profile: brandeis
 """
@@ -106,7 +106,9 @@ profile: brandeis
     assert spec.axes["repeat"] == (0, 1, 2)
     assert "bin_ms" not in spec.listed
     assert spec.settings == {"engine": "jax", "draws": 200, "restarts": "auto"}
-    assert spec.request == Request(cpus=2, mem_gb=4.5, time_min=2880, points_per_task=10)
+    assert spec.request == Request(
+        cpus=2, mem_gb=4.5, time_min=2880, points_per_task=10, adapt=False
+    )
     assert spec.sessions[1].animal == "AM35"
     assert spec.retry.grace_s == 1.5
     assert spec.profile == "brandeis"
@@ -238,10 +240,11 @@ def test_a_mistake_is_named_at_its_address(old: str, new: str, path: str, words:
         ("resources: {mem_gb: -1}", "resources.mem_gb", "greater than 0"),
         ("resources: {time: 25h}", "resources.time", "not a time"),
         ("resources: {points_per_task: many}", "resources.points_per_task", "auto"),
+        ("resources: {adapt: sometimes}", "resources.adapt", "true or false"),
         ("resources: {memory: 4}", "resources.memory", "unknown key"),
         ("retry: {failures: -1}", "retry.failures", "at least 0"),
         ("retry: {failure: 1}", "retry.failure", "unknown key"),
-        ('profile: "a\\nb"', "profile", "one line"),
+        ('profile: "a\\nb"', "profile", "plain name"),
         ("zip: [taste, n_states]", "zip", "list of groups"),
         ("zip: [[bin_ms, n_states]]", "zip[0]", "equally many"),
         ("zip: [[session, n_states]]", "zip[0]", "cannot be zipped"),

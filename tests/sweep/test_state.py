@@ -14,6 +14,7 @@ from pytau_hpc.sweep.state import (
     RunFacts,
     State,
     TaskFacts,
+    kind_of_end,
     state_of,
 )
 
@@ -114,3 +115,61 @@ def test_nothing_is_lost_without_a_verdict(attempts):
     """Only "ended" and "gone" end a run; silence does not."""
     task = TaskFacts(runs=[RUNNING_RUN, SECOND_RUN] if len(attempts) > 1 else [RUNNING_RUN])
     assert state_of(task=task, attempts=attempts).state is not State.LOST
+
+
+@pytest.mark.parametrize(
+    ("said", "signalled", "gone", "requeued", "kind"),
+    [
+        # What the fit itself said stays.
+        (Kind.EXCEPTION, None, Kind.NODE, True, Kind.EXCEPTION),
+        (Kind.OUT_OF_MEMORY, None, Kind.KILLED, False, Kind.OUT_OF_MEMORY),
+        # A signal: the scheduler knows better.
+        (Kind.KILLED, None, None, False, Kind.KILLED),
+        (Kind.KILLED, None, Kind.KILLED, False, Kind.KILLED),
+        (Kind.KILLED, None, Kind.PREEMPTED, False, Kind.PREEMPTED),
+        (Kind.KILLED, None, None, True, Kind.PREEMPTED),
+        (Kind.TIMEOUT, None, None, False, Kind.TIMEOUT),
+        (Kind.TIMEOUT, None, Kind.PREEMPTED, False, Kind.PREEMPTED),
+        (Kind.TIMEOUT, None, None, True, Kind.PREEMPTED),
+        (Kind.PREEMPTED, None, None, True, Kind.PREEMPTED),
+        # No last word: the run's own one, what the scheduler did, what it said.
+        (None, Kind.TIMEOUT, Kind.KILLED, False, Kind.TIMEOUT),
+        (None, Kind.KILLED, None, True, Kind.PREEMPTED),
+        (None, None, None, True, Kind.NODE),
+        (None, None, Kind.OUT_OF_MEMORY, True, Kind.OUT_OF_MEMORY),
+        (None, None, Kind.KILLED, False, Kind.KILLED),
+        (None, None, None, False, Kind.KILLED),
+    ],
+)
+def test_the_reason_of_an_end_is_the_best_that_anybody_knows(said, signalled, gone, requeued, kind):
+    """A worker sees only a signal; a requeue, or the scheduler's own word, tells whose it was."""
+    runs = [RunFacts(number=1, ended=said is not None, signalled=signalled, gone=gone)]
+    if requeued:
+        runs.append(RunFacts(number=2, restart=1))
+    outcome = None if said is None else Outcome.INTERRUPTED
+
+    assert (
+        kind_of_end(TaskFacts(runs=runs), AttemptFacts(run=1, outcome=outcome, kind=said)) is kind
+    )
+
+
+def test_the_verdict_on_a_task_is_about_its_newest_run():
+    """SLURM says TIMEOUT of the job as it is now; the run before was requeued."""
+    task = TaskFacts(
+        runs=[RunFacts(number=1, ended=True), RunFacts(number=2, ended=True, restart=1)],
+        gone=Kind.TIMEOUT,
+    )
+    first, second = (
+        AttemptFacts(run=run, outcome=Outcome.INTERRUPTED, kind=Kind.KILLED) for run in (1, 2)
+    )
+
+    assert (kind_of_end(task, first), kind_of_end(task, second)) == (Kind.PREEMPTED, Kind.TIMEOUT)
+
+
+def test_a_second_run_that_nobody_requeued_says_nothing_about_the_first():
+    """A job list of GNU Parallel that is run again: no scheduler, no restart count."""
+    task = TaskFacts(runs=[RunFacts(number=1, ended=True), RunFacts(number=2)])
+
+    stopped = AttemptFacts(run=1, outcome=Outcome.INTERRUPTED, kind=Kind.KILLED)
+
+    assert kind_of_end(task, stopped) is Kind.KILLED
