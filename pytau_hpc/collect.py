@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -134,7 +134,8 @@ def _collect_into(
         _write_verdicts(ledger, sweep, decide(ledger), now)
         if ask:
             seen = look(sweep, ledger, now=now, fresh=fresh)
-            _write_verdicts(ledger, sweep, seen.gone, now)
+            still = _not_heard_of_since(ledger, sweep, seen.gone, now)
+            _write_verdicts(ledger, sweep, still, now)
             found.waiting, found.notes = seen.waiting, seen.notes
             found.alive, found.reasons = seen.alive, seen.reasons
             found.reachable, found.looked = seen.reachable, seen.complete
@@ -252,6 +253,30 @@ def _read_verdicts(ledger: Ledger, sweep: SweepDir, uuid: str) -> None:
             ledger.mark_gone(uuid, task, run, None if kind is None else Kind(kind))
         done += 1
         ledger.set_hint(f"verdicts:{uuid}", str(done), 0.0)
+
+
+def _not_heard_of_since(
+    ledger: Ledger, sweep: SweepDir, gone: Sequence[Gone], now: float
+) -> list[Gone]:
+    """The verdicts on tasks whose journals have not grown since they were read.
+
+    They were read before the scheduler was asked, and a run that ended in between has had its last word: about those
+    the next look decides.
+    """
+    if not gone:
+        return []
+    uuids = {verdict.submission for verdict in gone}
+    before = {uuid: ledger.journal_offsets(uuid) for uuid in uuids}
+    for uuid in uuids:
+        ledger.forget_hint(f"journals:{uuid}")
+        _read_journals(ledger, sweep, uuid, now)
+    grown = {
+        (uuid, task)
+        for uuid in uuids
+        for (task, run), known in ledger.journal_offsets(uuid).items()
+        if before[uuid].get((task, run)) != known
+    }
+    return [verdict for verdict in gone if (verdict.submission, verdict.task) not in grown]
 
 
 def _write_verdicts(ledger: Ledger, sweep: SweepDir, gone: Iterable[Gone], now: float) -> None:

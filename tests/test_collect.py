@@ -267,3 +267,23 @@ def test_a_node_where_fits_cannot_begin_is_bad_whatever_happens_elsewhere(study)
     with collect(sweep.dir, ask=False) as collected:
         assert queries.bad_nodes(collected.ledger, now=NOON + 3600) == ["n417"]
         assert queries.bad_nodes(collected.ledger, now=NOON + 3 * 86400) == []
+
+
+def test_a_run_that_ends_while_squeue_is_asked_has_had_its_last_word(study, monkeypatch):
+    """The journals were read just before; a verdict would say that it vanished."""
+    sweep = a_sweep(study, n=1)
+    submission = sweep.submit(executor="slurm", driver=a_far_process())
+    run = sweep.run(submission)
+    point = submission.tasks[0].points[0]
+    run.starts(point)
+    element = (submission.job_name(submission.arrays[0]), 0)
+
+    def it_ends_meanwhile(names, *, timeout_s=20.0):
+        run.fails(point, kind=Kind.EXCEPTION)
+        run.ends()
+        return {element: squeue.Seen(state="COMPLETED")}
+
+    monkeypatch.setattr(squeue, "ask", it_ends_meanwhile)
+
+    assert rows(sweep, fresh=True)[0][:2] == ("failed", "exception")
+    assert not list(sweep.dir.submissions.rglob("gone/*"))

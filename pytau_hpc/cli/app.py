@@ -83,7 +83,8 @@ def run(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    app = build([named] if named in COMMANDS else list(COMMANDS))
+    wanted = [named] if named in COMMANDS else [] if "--version" in arguments else list(COMMANDS)
+    app = build(wanted)
     try:
         result = app(args=arguments, standalone_mode=False, prog_name="pytau-hpc")
     except PytauHpcError as error:

@@ -170,7 +170,8 @@ def _closing(place: SweepDir, done: Done, *, as_json: bool, summary: bool) -> in
         return PARTLY_SENT if done.prepared.postponed else 0
     if done.sent.problem is not None:
         report_problem(done.sent.problem)
-    if done.sent.problem is not None or done.prepared.postponed:
+        return PARTLY_SENT if done.sent.job_ids else done.sent.problem.exit_code
+    if done.prepared.postponed:
         return PARTLY_SENT
     if done.sent.stopped:
         return INTERRUPTED

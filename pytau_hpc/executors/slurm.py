@@ -9,50 +9,32 @@ found later or given up after the grace period. What sbatch is told, and what it
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import os
 import re
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from pytau_hpc.errors import PytauHpcError, SchedulerUnreachable, SubmitRefused
 from pytau_hpc.executors import last_words, sacct, scancel, squeue
 from pytau_hpc.executors.base import Gone, OpenTask, Sent, Sighting, Told
 from pytau_hpc.executors.sbatch import (
     Answer,
-    array_command,
-    array_parameters,
     asked_for,
-    meaning,
-    outside_of_any_job,
 )
+from pytau_hpc.executors.sbatch_call import NotTaken, call_sbatch
 from pytau_hpc.files import write_atomic
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.submission import Array, Submission
 
 #: What a sweep is cut for where the profile does not say how many tasks may run at once.
 _USUAL_RUNNING_TASKS = 50
-#: An sbatch that takes longer is given up, and looked for in the queue.
-_SBATCH_TIMEOUT_S = 120
-TIMEOUT_VARIABLE = "PYTAU_HPC_SBATCH_TIMEOUT_S"
 #: How often a controller that is not there is tried, with waits that double from the first one on.
 _TRIES, _FIRST_WAIT_S = 5, 2.0
 #: When squeue is asked for an array of which sbatch left open whether it was accepted, in seconds between.
 _LOOK_AFTER_S = (1.0, 2.0, 4.0, 8.0)
-
-
-class _NotTaken(Exception):
-    """An sbatch that failed: what it said, and what that means."""
-
-    def __init__(self, words: str, answer: Answer) -> None:
-        super().__init__(words)
-        self.words = words
-        self.answer = answer
 
 
 @dataclass
@@ -131,7 +113,7 @@ class SlurmExecutor:
             elements = range(start, min(start + size, len(array.tasks)))
             try:
                 job_id = self._send_patiently(sweep, submission, array, workers, elements)
-            except _NotTaken as failure:
+            except NotTaken as failure:
                 if failure.answer is Answer.LIMIT and size > 1:
                     size //= 2
                     continue
@@ -159,13 +141,13 @@ class SlurmExecutor:
 
         patient = Retrying(
             retry=retry_if_exception(
-                lambda error: isinstance(error, _NotTaken) and error.answer is Answer.NOT_NOW
+                lambda error: isinstance(error, NotTaken) and error.answer is Answer.NOT_NOW
             ),
             wait=wait_exponential(multiplier=_FIRST_WAIT_S),
             stop=stop_after_attempt(_TRIES),
             reraise=True,
         )
-        return patient(_sbatch, sweep, submission, array, workers, elements)
+        return patient(call_sbatch, sweep, submission, array, workers, elements)
 
     def slots(self) -> int:
         return _USUAL_RUNNING_TASKS
@@ -194,50 +176,6 @@ class SlurmExecutor:
 def _with_reasons(gone: Sequence[Gone], tasks: Sequence[OpenTask]) -> tuple[Gone, ...]:
     """Guesses made better: by what SLURM wrote into the logs, then by its accounting."""
     return sacct.improved(last_words.improved(gone, tasks), tasks)
-
-
-def _sbatch(
-    sweep: SweepDir, submission: Submission, array: Array, workers: int | None, elements: range
-) -> str:
-    """Call sbatch once, through submitit; the job id of what it took.
-
-    Raises
-    ------
-    _NotTaken : it failed, with its words
-    """
-    from submitit.core.utils import FailedJobError, FailedSubmissionError
-    from submitit.slurm.slurm import SlurmExecutor as SubmititSlurm
-
-    class _WorkerArray(SubmititSlurm):
-        """submitit's SLURM executor, running our command instead of unpickling a function."""
-
-        @property
-        def _submitit_command_str(self) -> str:
-            return array_command(sweep, submission, array)
-
-        def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-            limit = os.environ.get(TIMEOUT_VARIABLE, str(_SBATCH_TIMEOUT_S))
-            # In the foreground: Ctrl-C ends sbatch, too.
-            words = ["timeout", "--foreground", "--kill-after=10", limit]
-            return [*words, "sbatch", str(submission_file_path)]
-
-    # submitit prints what sbatch says by itself; we say it once, in a message.
-    folder = sweep.submission(submission.uuid) / "submitit"
-    with outside_of_any_job(), contextlib.redirect_stderr(io.StringIO()):
-        sender = _WorkerArray(folder=folder)
-        sender.update_parameters(**array_parameters(sweep, submission, array, workers, elements))
-        try:
-            # One submitit "job" that sbatch makes an array: one pickle that nobody reads, not one per task.
-            return str(sender.submit(_nothing).job_id)
-        except FailedJobError as error:
-            words = str(error).strip()
-            raise _NotTaken(words, meaning(words)) from None
-        except FailedSubmissionError as error:  # accepted, in words that submitit does not know
-            raise _NotTaken(str(error).strip(), Answer.UNCLEAR) from None
-        finally:
-            # The batch file stays, to be looked at; pickles, and links with absolute paths, do not.
-            for leftover in [*folder.glob("*.pkl"), *folder.glob(".submission_file_*")]:
-                leftover.unlink(missing_ok=True)
 
 
 def _look_for(submission: Submission, array: Array, elements: range) -> str | None:
@@ -273,7 +211,7 @@ def _unclear(words: str, submission: Submission) -> SchedulerUnreachable:
 
 
 def _in_our_words(
-    failure: _NotTaken, submission: Submission, array: Array, *, some: bool
+    failure: NotTaken, submission: Submission, array: Array, *, some: bool
 ) -> PytauHpcError:
     """The error for an array that was certainly not taken. `some`: arrays before it were."""
     words = failure.words.replace("\n", "\n  ")
@@ -292,10 +230,6 @@ def _in_our_words(
         f"SLURM refused the array of {len(array.tasks)} tasks:\n  {words}\n  asked for: {asked}",
         help=f"change the profile, --mem or --time, and run the same command again; {kept}",
     )
-
-
-def _nothing() -> None:
-    """What submitit pickles; never run."""
 
 
 def max_array_size(default: int = 1001) -> int:

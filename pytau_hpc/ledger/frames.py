@@ -63,7 +63,7 @@ SELECT r.submission, s.number, r.task, r.run, t.array, r.host, r.job_id,
        coalesce(r.used_elapsed_s, coalesce(r.ended_at, CASE WHEN r.gone IS NOT NULL THEN r.last_seen_at END)
          - r.started_at) AS elapsed_s,
        coalesce(r.used_cpu_s, f.cpu_s) AS cpu_s, coalesce(r.used_max_rss_bytes, f.max_rss_bytes) AS max_rss_bytes,
-       r.started_at, r.ended_at, r.ended, r.gone
+       r.started_at, r.ended_at, r.ended, CASE WHEN r.ended IS NULL THEN r.gone END AS gone
 FROM run r
 LEFT JOIN submission s ON s.uuid = r.submission
 LEFT JOIN task t ON t.submission = r.submission AND t.task = r.task

@@ -156,6 +156,8 @@ def outcome_text(sweep: SweepDir, done: Done, counts: Sequence[StateCount]) -> s
         lines += _finals(done.prepared.choices.left)
     elif done.sent is None:
         lines = ["Nothing was sent."]
+    elif done.sent.problem is not None and not done.sent.job_ids:
+        lines = ["It is not known whether SLURM took it; `status` will show."]
     elif done.sent.stopped:
         lines = [f"Stopped. {summary}."]
     elif done.sent.job_list is not None:
