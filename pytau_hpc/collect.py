@@ -65,7 +65,7 @@ def collect(
     ask: bool = True,
     fresh: bool = False,
     decide: Callable[[Ledger], Iterable[Gone]] = lambda ledger: (),
-    lock_timeout_s: float = 20.0,
+    lock_timeout_s: float = 90.0,
 ) -> Collected:
     """Fold what is new into the ledger and return it, open.
 

@@ -6,6 +6,7 @@ a scheduler holds) is kept as a hint until the next answer: unknown changes noth
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections import defaultdict
@@ -118,6 +119,14 @@ def _reasons_before(ledger: Ledger) -> Mapping[TaskKey, str]:
 def open_tasks(sweep: SweepDir, ledger: Ledger) -> dict[str, list[OpenTask]]:
     """Open tasks by executor."""
     tasks: dict[str, list[OpenTask]] = defaultdict(list)
+
+    @functools.cache
+    def sending_is_over(uuid: str) -> bool:
+        try:
+            return bool(json.loads(sweep.bound_file(uuid).read_text(encoding="utf-8")).get("done"))
+        except (OSError, ValueError):
+            return False
+
     for row in queries.open_tasks(ledger):
         process = None
         if row["pid"] is not None:
@@ -147,6 +156,8 @@ def open_tasks(sweep: SweepDir, ledger: Ledger) -> dict[str, list[OpenTask]]:
                 run_restart=row["restart"] or 0,
                 mem_bytes=row["mem_bytes"],
                 sent_at=row["created_at"],
+                is_sent=sending_is_over(row["submission"]),
+                cluster=row["cluster"],
                 logs=sweep.logs_of(row["submission"]),
                 ours=row["uid"] in (None, os.getuid()),
             )

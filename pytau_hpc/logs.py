@@ -177,7 +177,10 @@ def job_of(sweep: SweepDir, entry: Entry) -> str | None:
         return entry.job_id
     try:
         bound = json.loads(sweep.bound_file(entry.submission).read_text(encoding="utf-8"))
-        return f"{bound['job_ids'][str(entry.array)]}_{entry.element}"
+        ids = bound["job_ids"][str(entry.array)]
+        # An array that was sent in pieces has several ids: which one is this element's, only SLURM knows.
+        ids = [ids] if isinstance(ids, str) else ids
+        return f"{ids[0]}_{entry.element}" if len(ids) == 1 else None
     except (OSError, ValueError, KeyError):
         return None
 

@@ -14,6 +14,7 @@ from pytau_hpc.choose import Command
 from pytau_hpc.errors import LockTimeout, SchedulerUnreachable
 from pytau_hpc.prepare import Order
 from pytau_hpc.submit import submit
+from pytau_hpc.sweep.resources import Request
 from pytau_hpc.sweep.run_dir import SweepDir
 
 #: While something is still running, what may be tried again is gathered for so long: few large submissions.
@@ -35,9 +36,16 @@ class Persistence:
         self, sweep: SweepDir, order: Order, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._sweep = sweep
-        # `--errors`, `--lost` and `--cancelled` are a person's judgement of this moment; not to be repeated.
+        # `--errors`, `--lost` and `--cancelled` are a person's judgement of this moment; not to be repeated. And what
+        # was asked for at first must not overrule what failures teach.
         self._order = replace(
-            order, command=Command.RESUME, errors=False, lost=False, cancelled=False
+            order,
+            command=Command.RESUME,
+            errors=False,
+            lost=False,
+            cancelled=False,
+            base=order.request.over(order.base),
+            request=Request(points_per_task=order.request.points_per_task),
         )
         self._clock = clock
         self._send_at = clock() + _SEND_EVERY_S

@@ -29,32 +29,35 @@ def learn_why(run: Run) -> None:
     moment to answer, so a fit is told to stop before this is called.
     """
     unclear = run.stop.kind is Kind.KILLED or (run.stop.warned and run.stop.kind is None)
-    if not unclear or run.stop.was_asked_about or not _is_array_element(run):
+    if not unclear or run.stop.was_asked_about or not run.is_under_slurm:
         return
     run.stop.was_asked_about = True
-    if is_being_preempted(_scontrol("show", "job", run.job, timeout_s=_ASK_TIMEOUT_S)):
+    preempted = is_being_preempted(_scontrol("show", "job", run.job, timeout_s=_ASK_TIMEOUT_S))
+    if preempted is None and run.stop.kind is None:
+        # No answer: the announcement of a time limit comes when that is near, any other is one of a preemption.
+        preempted = not run.time_limit_is_announced
+    if preempted:
         run.stop.kind = Kind.PREEMPTED
         run.say_that_it_stops()
 
 
-def is_being_preempted(text: str | None) -> bool:
-    """What ``scontrol show job`` shows of a preempted job: its state, or since when it is in its time of grace."""
+def is_being_preempted(text: str | None) -> bool | None:
+    """What ``scontrol show job`` shows of a preempted job: its state, or since when it is in its time of grace.
+
+    None where it showed nothing.
+    """
     if text is None:
-        return False
+        return None
     return bool(re.search(r"\bPreemptTime=\d|\bJobState=PREEMPTED\b", text))
 
 
 def requeue_if_preempted(run: Run) -> bool:
     """Whether the task was requeued: it was preempted, and SLURM agreed."""
-    if run.stop.kind is not Kind.PREEMPTED or not _is_array_element(run):
+    if run.stop.kind is not Kind.PREEMPTED or not run.is_under_slurm:
         return False
     if int(os.environ.get("SLURM_RESTART_COUNT") or 0) >= _MOST_REQUEUES:
         return False
     return _scontrol("requeue", run.job, timeout_s=20.0) is not None
-
-
-def _is_array_element(run: Run) -> bool:
-    return run.submission.executor == "slurm" and "_" in run.job
 
 
 def _scontrol(*words: str, timeout_s: float) -> str | None:

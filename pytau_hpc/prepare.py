@@ -31,12 +31,15 @@ from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import Kind, State
 from pytau_hpc.sweep.submission import Array, Submission
 
+_A_MOMENT_S = 120.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """What a person asked for on the command line.
 
-    request : resources that overrule those of the spec and the profile
+    request : resources that overrule those of the spec and the profile, and what failures taught
+    base : resources that overrule those of the spec and the profile, no more
     workers : how many tasks may run at once
     only : ids of the points to consider; None for all
     errors, lost, cancelled : send also what is final, what nobody has seen, what was cancelled; see `choose`
@@ -50,6 +53,7 @@ class Order:
     errors: bool = False
     lost: bool = False
     cancelled: bool = False
+    base: Request = field(default_factory=Request)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +95,7 @@ def prepare(
     """
     now = time.time() if now is None else now
     manifest = read_manifest(sweep.path)
-    request = order.request.over(manifest.request).over(order.profile.defaults)
+    request = order.request.over(order.base).over(manifest.request).over(order.profile.defaults)
     retry = manifest.retry.over(RetrySettings.from_json(order.profile.retry)).over(BUILT_IN_RETRY)
     limits = RetryLimits.of(retry, order.profile.retry_caps())
     with collect(sweep, now=now, fresh=fresh) as collected:
@@ -138,7 +142,7 @@ def prepare(
 
 def _known(collected: Collected, order: Order, now: float) -> _Known:
     return _Known(
-        candidates=_candidates(collected, order.only),
+        candidates=_candidates(collected, order.only, now),
         number=queries.next_number(collected.ledger),
         open_tasks=queries.count_open_tasks(collected.ledger, collected.waiting),
         bad_nodes=tuple(queries.bad_nodes(collected.ledger, now=now)),
@@ -146,7 +150,11 @@ def _known(collected: Collected, order: Order, now: float) -> _Known:
     )
 
 
-def _candidates(collected: Collected, only: frozenset[str] | None) -> tuple[Candidate, ...]:
+def _candidates(
+    collected: Collected, only: frozenset[str] | None, now: float
+) -> tuple[Candidate, ...]:
+    # What was sent, or wrote something, a moment ago is not lost, whoever does not answer now.
+    seen = collected.alive | queries.heard_of_since(collected.ledger, now - _A_MOMENT_S)
     return tuple(
         Candidate(
             point_id=row["point_id"],
@@ -156,7 +164,7 @@ def _candidates(collected: Collected, only: frozenset[str] | None) -> tuple[Cand
             interruptions=row["interruptions"],
             repeated_error=bool(row["repeated_error"]),
             asked=_asked(row),
-            alive=(row["submission"], row["task"]) in collected.alive,
+            alive=(row["submission"], row["task"]) in seen,
         )
         for row in queries.points(collected.ledger)
         if only is None or row["point_id"] in only
@@ -257,6 +265,7 @@ def _submission(
         arrays=arrays,
         because={choice.point_id: choice.why for choice in choices.sent},
         excluded_nodes=known.bad_nodes if executor(profile.executor).queues else (),
+        cluster=executor(profile.executor).cluster(),
     )
 
 

@@ -120,7 +120,8 @@ def verdict(
         grown_min = math.ceil(time_min * limits.time_factor)
         time_min = min(grown_min, max(limits.max_time_min, time_min))
     grown = Resources(cpus=asked.cpus, mem_gb=mem_gb, time_min=time_min)
-    if grown == asked and (rule.more_memory or rule.more_time):
+    # More time than the profile allows is not to be had, but the checkpoint goes on; more memory would be needed.
+    if grown == asked and rule.more_memory:
         return Verdict(
             again=False, resources=asked, why="not again: it had all that the profile allows"
         )

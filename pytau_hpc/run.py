@@ -20,12 +20,15 @@ from pytau_hpc.sweep.cancellation import Cancellations
 from pytau_hpc.sweep.journal import EventKind, Journal, read_from
 from pytau_hpc.sweep.point import Point
 from pytau_hpc.sweep.process import this_process
+from pytau_hpc.sweep.resources import BEGAN
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import Kind
 from pytau_hpc.sweep.submission import Array, Submission, Task, read_point_ids
 
 #: How long before its time limit a run stops by itself: a signal may never come.
 DEADLINE_MARGIN_S = 60.0
+#: SLURM's signal at the limit itself is at most so much off from what we think the limit is.
+_AT_THE_LIMIT_S = 15.0
 #: About what importing and compiling cost a fit that goes on from a checkpoint.
 _START_S = 30.0
 
@@ -151,6 +154,15 @@ class Run:
         return time.monotonic() >= self.ends_at - self._margin_s
 
     @property
+    def is_under_slurm(self) -> bool:
+        return self.submission.executor == "slurm" and "_" in self.job
+
+    @property
+    def time_is_over(self) -> bool:
+        """Whether SLURM's own end of the time limit has come, give or take what a clock may be off."""
+        return self.ends_at is not None and time.monotonic() >= self.ends_at - _AT_THE_LIMIT_S
+
+    @property
     def time_limit_is_announced(self) -> bool:
         """Whether a signal at this moment can be SLURM's warning of the time limit (it may come a minute early)."""
         if self.ends_at is None:
@@ -241,8 +253,11 @@ def _ends_at(submission: Submission, array: Array, environment: Mapping[str, str
     """When the time limit ends this run, by the monotonic clock; None where nobody limits it."""
     if submission.executor != "slurm":
         return None
-    end = environment.get("SLURM_JOB_END_TIME")
-    left = float(end) - time.time() if end else array.resources.time_min * 60.0
+    limit_s = array.resources.time_min * 60.0
+    began = environment.get(BEGAN, "")
+    # Both by this node's clock, which may be wrong, but not within minutes.
+    gone_s = time.time() - float(began) if began.isdigit() else 0.0
+    left = limit_s - min(max(0.0, gone_s), limit_s)
     return time.monotonic() + left
 
 

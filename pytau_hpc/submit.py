@@ -37,6 +37,7 @@ def submit(
     order: Order,
     *,
     confirm: Callable[[Prepared], bool] = lambda prepared: True,
+    asks: bool = False,
     tick: Callable[[], None] = lambda: None,
     now: float | None = None,
 ) -> Done:
@@ -44,7 +45,9 @@ def submit(
 
     Parameters
     ----------
-    confirm : called with what would be sent, under the lock; False sends nothing
+    confirm : called with what would be sent; False sends nothing
+    asks : `confirm` may take as long as a person needs: nobody else has to wait for that. What is sent is then decided
+        again
     tick : called now and then while local tasks run, and after each array that a scheduler took
 
     Raises
@@ -53,14 +56,17 @@ def submit(
         a part, there is no error: `Done.sent` has the problem, and the tasks that were not taken are given back
     LockTimeout : another submit or resume is at it
     """
+    if asks:
+        prepared = _prepared(sweep, order, now)
+        if prepared.submission is None or not confirm(prepared):
+            return Done(prepared=prepared)
+        # Not more than was agreed to, whatever has happened meanwhile.
+        agreed = frozenset(p.point_id for task in prepared.submission.tasks for p in task.points)
+        order = replace(order, only=agreed)
     with submit_lock(sweep):
-        prepared = prepare(sweep, order, now=now)
+        prepared = _prepared(sweep, order, now)
         submission = prepared.submission
-        if submission is not None:
-            # A file system that cannot keep results is found before any work is sent.
-            notes = (*prepared.notes, *check_publishing(sweep))
-            prepared = replace(prepared, notes=notes)
-        if submission is None or not confirm(prepared):
+        if submission is None or not (asks or confirm(prepared)):
             return Done(prepared=prepared)
         _write(sweep, submission, order.workers)
         way = executor(submission.executor)
@@ -72,6 +78,14 @@ def submit(
     sent = _send(sweep, submission, order.workers, tick)
     settle(sweep, submission.uuid, sent.not_begun)
     return Done(prepared=prepared, sent=sent)
+
+
+def _prepared(sweep: SweepDir, order: Order, now: float | None) -> Prepared:
+    prepared = prepare(sweep, order, now=now)
+    if prepared.submission is None:
+        return prepared
+    # A file system that cannot keep results is found before any work is sent.
+    return replace(prepared, notes=(*prepared.notes, *check_publishing(sweep)))
 
 
 def _send(

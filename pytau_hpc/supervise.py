@@ -148,10 +148,9 @@ class FitProcesses:
 
     def _cannot_start(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
         """Fits cannot even begin here: the node's fault, not the point's, and the others need not try."""
-        if told["kind"] == Kind.NO_SPACE.value:
-            return told
-        self._run.stop.kind = self._run.stop.kind or Kind.NODE
-        return {**told, "kind": Kind.NODE.value}
+        kind = Kind.NO_SPACE if told["kind"] == Kind.NO_SPACE.value else Kind.NODE
+        self._run.stop.kind = self._run.stop.kind or kind
+        return {**told, "kind": kind.value}
 
 
 class Report:
@@ -224,16 +223,14 @@ def signals(run: Run) -> Iterator[int]:
     os.set_blocking(ours, False)
 
     def note(number: int, frame: FrameType | None) -> None:
-        # SLURM announces a preemption, and the end of the time limit, with the signal that the array asked for;
-        # which of the two it is, the time tells. SIGTERM alone may be anybody.
-        announced = number in (signal.SIGUSR1, signal.SIGUSR2)
-        if run.time_limit_is_announced and announced:
-            # It comes up to a minute early, and we watch the deadline ourselves.
+        # SLURM announces a preemption, and the end of the time limit, with the signal that the array asked for; which
+        # of the two it is, `learn_why` asks. SIGTERM may be anybody, unless the time is up to the second.
+        if number in (signal.SIGUSR1, signal.SIGUSR2) and run.is_under_slurm:
             run.stop.warned = True
-        elif run.time_limit_is_announced:
-            run.stop.kind = run.stop.kind or Kind.TIMEOUT
+        elif number in (signal.SIGUSR1, signal.SIGUSR2):
+            run.stop.kind = run.stop.kind or Kind.PREEMPTED
         else:
-            run.stop.kind = run.stop.kind or (Kind.PREEMPTED if announced else Kind.KILLED)
+            run.stop.kind = run.stop.kind or (Kind.TIMEOUT if run.time_is_over else Kind.KILLED)
 
     numbers = [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means what it says

@@ -49,16 +49,23 @@ def run_task(sweep: SweepDir, uuid: str, number: int, *, in_this_process: bool =
     try:
         if in_this_process:
             _fit_all(run, lambda point: _fit_here(run, point))
+            _say_the_last_word(run)
         else:
-            with signals(run) as wake, FitProcesses(run, wake) as fits:
-                _fit_all(run, fits.fit)
-        learn_why(run)
-        run.journal.append(
-            EventKind.RUN_ENDED, sync=True, because=run.stop.because, **run.used.to_json()
-        )
+            # A second signal must not end us before the last word.
+            with signals(run) as wake:
+                with FitProcesses(run, wake) as fits:
+                    _fit_all(run, fits.fit)
+                _say_the_last_word(run)
     finally:
         run.journal.close()
     requeue_if_preempted(run)
+
+
+def _say_the_last_word(run: Run) -> None:
+    learn_why(run)
+    run.journal.append(
+        EventKind.RUN_ENDED, sync=True, because=run.stop.because, **run.used.to_json()
+    )
 
 
 def _fit_all(run: Run, fit: Callable[[Point], Mapping[str, Any]]) -> None:

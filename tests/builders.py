@@ -363,10 +363,14 @@ class BuiltRun:
         return self
 
     def is_interrupted(
-        self, point: Point, kind: Kind = Kind.PREEMPTED, iteration: int = 500
+        self,
+        point: Point,
+        kind: Kind = Kind.PREEMPTED,
+        iteration: int = 500,
+        after_s: float = 10.0,
     ) -> BuiltRun:
         """Start a point and stop it in good order, at a checkpoint."""
-        self.starts(point).wait(10.0).checkpoints(point, iteration)
+        self.starts(point).wait(after_s).checkpoints(point, iteration)
         self.journal.append(
             EventKind.POINT_INTERRUPTED, point=point.point_id, kind=kind.value, iteration=iteration
         )

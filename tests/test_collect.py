@@ -256,16 +256,22 @@ def test_a_node_where_fits_only_fail_while_others_succeed_is_bad(
     assert a_bad_node(study, n_bad=n_bad, elsewhere=elsewhere, kind=kind) == bad
 
 
-def test_a_node_where_fits_cannot_begin_is_bad_whatever_happens_elsewhere(study):
-    sweep = a_sweep(study, n=3)
+@pytest.mark.parametrize(("elsewhere", "bad"), [(True, ["n417"]), (False, [])])
+def test_a_node_where_fits_cannot_begin_is_bad_unless_they_can_nowhere(study, elsewhere, bad):
+    """An environment that is broken everywhere is nobody's node's fault."""
+    sweep = a_sweep(study, n=4)
     submission = sweep.submit(executor="slurm", driver=a_far_process())
-    for task in submission.tasks:
+    first, *others = submission.tasks
+    if elsewhere:
+        with sweep.run(submission, first.number, host="n418") as run:
+            run.succeeds(first.points[0])
+    for task in others:
         run = sweep.run(submission, task.number, host="n417")
         run.fails(task.points[0], kind=Kind.NODE)
         run.ends("node")
 
     with collect(sweep.dir, ask=False) as collected:
-        assert queries.bad_nodes(collected.ledger, now=NOON + 3600) == ["n417"]
+        assert queries.bad_nodes(collected.ledger, now=NOON + 3600) == bad
         assert queries.bad_nodes(collected.ledger, now=NOON + 3 * 86400) == []
 
 
@@ -281,9 +287,78 @@ def test_a_run_that_ends_while_squeue_is_asked_has_had_its_last_word(study, monk
     def it_ends_meanwhile(names, *, timeout_s=20.0):
         run.fails(point, kind=Kind.EXCEPTION)
         run.ends()
-        return {element: squeue.Seen(state="COMPLETED")}
+        return {element: squeue.Seen(state="FAILED")}
 
     monkeypatch.setattr(squeue, "ask", it_ends_meanwhile)
 
     assert rows(sweep, fresh=True)[0][:2] == ("failed", "exception")
     assert not list(sweep.dir.submissions.rglob("gone/*"))
+
+
+@pytest.mark.parametrize("said", ["preempted", "killed"])
+def test_a_task_that_was_stopped_is_queued_until_slurm_says_that_it_will_not_come_again(
+    study, slurm, said
+):
+    """It may have been requeued, and squeue does not answer: unknown changes nothing, and nothing is sent twice."""
+    sweep = a_sweep(study, n=1)
+    submission = sweep.submit(executor="slurm", driver=a_far_process())
+    run = sweep.run(submission)
+    run.is_interrupted(submission.tasks[0].points[0], kind=Kind(said))
+    run.ends(said)
+    element = (submission.job_name(submission.arrays[0]), 0)
+    slurm.shows = None
+    assert rows(sweep, fresh=True)[0][:2] == ("queued", None)
+    assert rebuilt(sweep, fresh=True)[0][:2] == ("queued", None)
+
+    slurm.shows = {element: "CANCELLED"}
+
+    assert rows(sweep, fresh=True)[0][:2] == ("interrupted", said)
+    assert rebuilt(sweep, fresh=True)[0][:2] == ("interrupted", said)
+
+
+@pytest.mark.parametrize(("minutes", "failures"), [(5, 0), (50, 1)])
+def test_a_fit_that_was_begun_late_in_its_task_is_not_charged_for_the_time_limit(
+    study, slurm, minutes, failures
+):
+    """It never had the time that was asked for."""
+    sweep = a_sweep(study, n=1)
+    submission = sweep.submit(executor="slurm", driver=a_far_process())
+    point = submission.tasks[0].points[0]
+    run = sweep.run(submission)
+    run.is_interrupted(point, kind=Kind.TIMEOUT, after_s=60.0 * minutes)
+    run.ends("timeout")
+
+    assert rows(sweep, ask=False) == [("interrupted", "timeout", failures, 1 - failures)]
+
+
+def test_a_sender_that_stays_is_not_waited_for_once_everything_is_sent(study, slurm):
+    """`submit --wait` lives on; the controller has forgotten the array."""
+    sweep = a_sweep(study, n=1)
+    submission = sweep.submit(executor="slurm", grace_s=60)
+    slurm.shows = {}
+    now = submission.created_at
+    rows(sweep, now=now, fresh=True)
+    assert rows(sweep, now=now + 100, fresh=True)[0][0] == "queued"
+
+    sweep.dir.bound_file(submission.uuid).write_text('{"format": 1, "done": true}')
+    rows(sweep, now=now + 200, fresh=True)
+
+    assert rows(sweep, now=now + 300, fresh=True)[0][:2] == ("lost", "never_started")
+
+
+def test_a_node_that_worked_in_the_morning_is_bad_when_it_fails_since_noon(study):
+    """What it did before says nothing about what it does now."""
+    sweep = a_sweep(study, n=5)
+    submission = sweep.submit(executor="slurm", driver=a_far_process())
+    first, second, *others = submission.tasks
+    with sweep.run(submission, first.number, host="n417", at=NOON - 3600) as run:
+        run.succeeds(first.points[0])
+    with sweep.run(submission, second.number, host="n418") as run:
+        run.succeeds(second.points[0])
+    for task in others:
+        run = sweep.run(submission, task.number, host="n417")
+        run.fails(task.points[0], kind=Kind.NODE)
+        run.ends("node")
+
+    with collect(sweep.dir, ask=False) as collected:
+        assert queries.bad_nodes(collected.ledger, now=NOON + 3600) == ["n417"]

@@ -16,7 +16,7 @@ def a_run(study, monkeypatch: pytest.MonkeyPatch):
     """A run under SLURM whose time limit ends in so many seconds, counted from now."""
 
     def made(left_s: float, *, time_min: int = 60) -> Run:
-        monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time() + left_s)))
+        monkeypatch.setenv("PYTAU_HPC_JOB_BEGAN", str(int(time.time() + left_s - 60 * time_min)))
         sweep = a_sweep(study, n=1)
         submission = sweep.submit(executor="slurm", resources=Resources(time_min=time_min))
         array = submission.arrays[0]

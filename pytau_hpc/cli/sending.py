@@ -124,7 +124,7 @@ def _run(
             bar.tick()
 
     try:
-        done = submit(place, order, confirm=confirm, tick=tick)
+        done = submit(place, order, confirm=confirm, asks=way.queues and not yes, tick=tick)
     finally:
         for bar in bars:
             bar.finish()
@@ -149,6 +149,10 @@ def _wait(place: SweepDir, order: Order, *, auto_resume: bool, as_json: bool) ->
     status = watch(
         place, which=summary.Which(), called=place.name, json_lines=as_json, every_s=10, until=until
     )
+    if order.only is not None:  # what was asked for counts, not the rest of the sweep
+        with collect(place, ask=False) as collected:
+            states = queries.states_of(collected.ledger, order.only)
+        return 0 if states <= {"succeeded", "cancelled"} else FINISHED_WITH_FAILURES
     code = exit_code(status)
     return FINISHED_WITH_FAILURES if code == 4 else code
 
@@ -208,7 +212,9 @@ def _agreed(prepared: Prepared) -> bool:
             help=f"add --yes ({report.cost(prepared)})",
         )
     talk("Proceed? [Y/n] ")
-    return sys.stdin.readline().strip().lower() in ("", "y", "yes")
+    answer = sys.stdin.readline()
+    # Ctrl-D, or a terminal that is gone: nobody said yes.
+    return answer != "" and answer.strip().lower() in ("", "y", "yes")
 
 
 def _only(place: SweepDir, where: str | None, points: Sequence[str]) -> frozenset[str] | None:

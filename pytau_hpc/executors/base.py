@@ -28,7 +28,8 @@ class OpenTask:
     `run` is its newest run, None where none has started; `run_over`: that run has ended or was found gone;
     `run_ended`: what it said when it ended; `run_last_seen_at`: its newest record; `run_rss_bytes`: the most memory
     that the fit it had begun was seen with; `run_restart`: how often the task had been requeued before.
-    `ours`: this user sent it; `sent_at`: when, by the sender's clock. `logs`: the folder of the submission's logs.
+    `ours`: this user sent it; `sent_at`: when, by the sender's clock; `is_sent`: its sender is through with sending;
+    `cluster`: to which one. `logs`: the folder of the submission's logs.
     """
 
     submission: str
@@ -49,6 +50,8 @@ class OpenTask:
     run_restart: int = 0
     mem_bytes: int | None = None
     sent_at: float | None = None
+    is_sent: bool = False
+    cluster: str | None = None
     logs: Path | None = None
     ours: bool = True
 
@@ -156,6 +159,10 @@ class Executor(Protocol):
 
     def max_array_size(self) -> int:
         """How many tasks can be sent together."""
+        ...
+
+    def cluster(self) -> str | None:
+        """The name of the scheduler that tasks are sent to; None where there is none, or it does not say."""
         ...
 
     def look(

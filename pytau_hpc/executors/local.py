@@ -88,6 +88,9 @@ class LocalExecutor:
     def max_array_size(self) -> int:
         return sys.maxsize
 
+    def cluster(self) -> None:
+        return None
+
     def look(
         self, tasks: Sequence[OpenTask], *, absent: Mapping[str, float], now: float
     ) -> Sighting:

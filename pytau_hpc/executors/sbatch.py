@@ -16,6 +16,7 @@ from typing import Any
 
 from pytau_hpc.executors.base import profile_value, worker_command
 from pytau_hpc.executors.last_words import log_name
+from pytau_hpc.sweep.resources import BEGAN
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.submission import Array, Submission
 
@@ -29,9 +30,14 @@ class Answer(Enum):
     UNCLEAR = "unclear"  #: it may have been taken
 
 
-#: The names of limits on the number of jobs (man sacctmgr, `squeue` reasons), alone or before SLURM's sentence.
-_LIMIT = re.compile(
-    r"(assoc|qos)\w*submit\w*|maxsubmitjobs?|job submit limit|max_?array_?tasks", re.IGNORECASE
+#: The names of limits (man squeue, job reason codes) that newer versions print before their sentence about all limits.
+_NAMED_LIMIT = re.compile(r"\b((?:Assoc|QOS)[A-Z][A-Za-z]+)")
+#: That sentence.
+_SOME_LIMIT = re.compile(r"job submit limit|maxsubmitjobs?|max_?array_?tasks", re.IGNORECASE)
+#: Words that leave it open, whatever sbatch said before them: it tries several times by itself.
+_OPEN = re.compile(
+    r"timed out|timeout|zero bytes|receive|unexpected message|reset by peer|broken pipe",
+    re.IGNORECASE,
 )
 _NOT_NOW = re.compile(
     r"connect failure|connection refused|temporarily unable|temporarily unavailable|standby mode",
@@ -48,11 +54,22 @@ _REFUSED = re.compile(
 
 def meaning(words: str) -> Answer:
     """What an sbatch that failed said. Its common beginning ("Batch job submission failed") says nothing."""
-    if _LIMIT.search(words):
+    if _OPEN.search(words):
+        return Answer.UNCLEAR
+    if named := _NAMED_LIMIT.findall(words):
+        return Answer.LIMIT if any("submit" in name.lower() for name in named) else Answer.REFUSED
+    # It tries several times by itself, and says so; only its last word counts.
+    words = words.rpartition("submission failed:")[2]
+    if _SOME_LIMIT.search(words):
         return Answer.LIMIT
     if _NOT_NOW.search(words):
         return Answer.NOT_NOW
     return Answer.REFUSED if _REFUSED.search(words) else Answer.UNCLEAR
+
+
+def has_named_limit(words: str) -> bool:
+    """Whether SLURM names the limit on jobs that is in the way: then it is one, and room will come."""
+    return any("submit" in name.lower() for name in _NAMED_LIMIT.findall(words))
 
 
 def array_command(sweep: SweepDir, submission: Submission, array: Array) -> str:
@@ -78,7 +95,9 @@ def array_parameters(
     limit = workers or profile_value(submission, "limits", "max_running_tasks") or n
     # The limit is for all arrays of the submission together.
     limit = max(1, limit * n // len(submission.tasks))
-    log = sweep.logs_of(submission.uuid) / log_name(array.number, "%a")
+    # A per cent sign in the folder's own name would be a pattern of SLURM's.
+    folder = str(sweep.logs_of(submission.uuid)).replace("%", "%%")
+    log = f"{folder}/{log_name(array.number, '%a')}"
     setup = [
         f"export {name}={shlex.quote(str(value))}"
         for name, value in (submission.profile.get("env") or {}).items()
@@ -93,13 +112,18 @@ def array_parameters(
         "cpus_per_task": array.resources.cpus,
         "mem": f"{round(array.resources.mem_gb * 1024)}M",
         "signal_delay_s": array.resources.warning_s,
-        "setup": [*(submission.profile.get("prologue") or []), *setup] or None,
+        # First of all, by this node's clock: how much of the time limit what follows takes.
+        "setup": [
+            f"export {BEGAN}=$(date +%s)",
+            *(submission.profile.get("prologue") or []),
+            *setup,
+        ],
         "use_srun": False,
         "wckey": None,
         "additional_parameters": {
             "array": f"{elements.start}-{elements.stop - 1}%{max(1, min(limit, n))}",
-            "output": str(log),
-            "error": str(log),
+            "output": log,
+            "error": log,
             "requeue": True,
             "open-mode": "append",  # of a requeued task, too, every word is kept
             "chdir": str(sweep.study),

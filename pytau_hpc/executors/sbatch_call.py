@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -56,8 +57,11 @@ def call_sbatch(
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
             limit = os.environ.get(TIMEOUT_VARIABLE, str(_SBATCH_TIMEOUT_S))
-            # `timeout` makes a process group, and ends all of it: sbatch may be a site's own script.
-            return ["timeout", "--kill-after=10", limit, "sbatch", str(submission_file_path)]
+            # `timeout` makes a process group, and ends all of it: sbatch may be a site's own script. It is told when we
+            # are killed: an sbatch that outlives us could be accepted after somebody has sent its points again.
+            with_us = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+            words = [*with_us, "timeout", "--kill-after=10", limit]
+            return [*words, "sbatch", str(submission_file_path)]
 
     # submitit prints what sbatch says by itself; we say it once, in a message.
     folder = sweep.submission(submission.uuid) / "submitit"
@@ -73,7 +77,10 @@ def call_sbatch(
             return str(sender.submit(_nothing).job_id)
         except FailedJobError as error:
             words = str(error).strip()
-            raise NotTaken(words, meaning(words)) from None
+            status = getattr(error.__cause__, "returncode", None)
+            # Ended by the time limit: whatever it had said before, its last try may have been accepted.
+            answer = Answer.UNCLEAR if status in (124, 137) else meaning(words)
+            raise NotTaken(words, answer) from None
         except FailedSubmissionError as error:  # accepted, in words that submitit does not know
             raise NotTaken(str(error).strip(), Answer.UNCLEAR) from None
         finally:

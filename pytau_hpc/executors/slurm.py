@@ -23,6 +23,7 @@ from pytau_hpc.executors.base import Gone, OpenTask, Sent, Sighting, Told
 from pytau_hpc.executors.sbatch import (
     Answer,
     asked_for,
+    has_named_limit,
 )
 from pytau_hpc.executors.sbatch_call import NotTaken, call_sbatch
 from pytau_hpc.files import write_atomic
@@ -84,6 +85,11 @@ class SlurmExecutor:
                 "SLURM's commands are not on this machine's PATH",
                 help="submit on a login node of the cluster, or use --profile local",
             )
+        if not str(sweep.path).isprintable():
+            raise SubmitRefused(
+                f"a batch file cannot name the folder {str(sweep.path)!r}",
+                help="rename it, without line breaks and control characters",
+            )
         sweep.logs_of(submission.uuid).mkdir(parents=True, exist_ok=True)
         progress = _Progress()
         try:
@@ -96,7 +102,9 @@ class SlurmExecutor:
         except PytauHpcError as problem:
             if not progress.taken and not progress.maybe:
                 raise
+            _write_bound(sweep, submission, progress, done=True)
             return progress.sent(submission, problem)
+        _write_bound(sweep, submission, progress, done=True)
         return progress.sent(submission)
 
     def _pieces(
@@ -155,6 +163,9 @@ class SlurmExecutor:
     def max_array_size(self) -> int:
         return max_array_size()
 
+    def cluster(self) -> str | None:
+        return cluster_name()
+
     def look(
         self, tasks: Sequence[OpenTask], *, absent: Mapping[str, float], now: float
     ) -> Sighting:
@@ -166,7 +177,7 @@ class SlurmExecutor:
                 gone=_with_reasons(squeue.overdue(tasks, now=now), tasks),
                 note=f"SLURM did not answer ({silence}); showing what the points themselves reported",
             )
-        sighting = squeue.judge(tasks, answer, absent=absent, now=now)
+        sighting = squeue.judge(tasks, answer, absent=absent, now=now, here=cluster_name)
         return replace(sighting, gone=_with_reasons(sighting.gone, tasks))
 
     def cancel(self, tasks: Sequence[OpenTask], *, only_queued: bool) -> Told:
@@ -191,12 +202,15 @@ def _look_for(submission: Submission, array: Array, elements: range) -> str | No
     return None
 
 
-def _write_bound(sweep: SweepDir, submission: Submission, progress: _Progress) -> None:
-    """Note the job ids: a hint for people, nothing depends on it."""
+def _write_bound(
+    sweep: SweepDir, submission: Submission, progress: _Progress, *, done: bool = False
+) -> None:
+    """Note the job ids, for people; and when nothing more will be sent, so that nobody waits for the sender."""
     bound = {
         "format": 1,
         "at": time.time(),
         "job_ids": {str(k): v for k, v in progress.job_ids.items()},
+        "done": done,
     }
     write_atomic(sweep.bound_file(submission.uuid), json.dumps(bound) + "\n")
 
@@ -220,8 +234,8 @@ def _in_our_words(
         return SchedulerUnreachable(
             f"SLURM does not take jobs now:\n  {words}", help=f"{kept}; run the same command later"
         )
-    if failure.answer is Answer.LIMIT and some:
-        return SubmitRefused(
+    if failure.answer is Answer.LIMIT and (some or has_named_limit(failure.words)):
+        return SchedulerUnreachable(
             f"SLURM takes no more jobs of yours now:\n  {words}",
             help=f"{kept}; run the same command again when some have ended",
         )
@@ -234,11 +248,22 @@ def _in_our_words(
 
 def max_array_size(default: int = 1001) -> int:
     """SLURM's MaxArraySize: one more than the largest index that an array may have."""
+    found = _setting("MaxArraySize")
+    # 0 means that there are no arrays; sbatch will say so.
+    return max(1, int(found)) if found and found.isdigit() else default
+
+
+def cluster_name() -> str | None:
+    """The name of the cluster that this machine's commands talk to, None where it does not say."""
+    return _setting("ClusterName")
+
+
+def _setting(name: str) -> str | None:
     try:
         text = subprocess.run(
             ["scontrol", "show", "config"], capture_output=True, text=True, timeout=20, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError):
-        return default
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", text, re.MULTILINE)
-    return int(found[1]) if found else default
+        return None
+    found = re.search(rf"^{name}\s*=\s*(\S+)", text, re.MULTILINE)
+    return found[1] if found else None

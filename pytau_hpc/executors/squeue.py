@@ -6,6 +6,7 @@ anything. States that we do not know count as alive.
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -146,6 +147,7 @@ def judge(
     absent: Mapping[str, float],
     now: float,
     sender: Callable[[ProcessIdentity], Liveness] = liveness_of,
+    here: Callable[[], str | None] = lambda: None,
 ) -> Sighting:
     """What a successful answer says about open tasks.
 
@@ -154,7 +156,9 @@ def judge(
     seen : what squeue shows; asked *after* the journals were read
     absent : ``"submission/task"`` → since when successful answers have not shown the task
     sender : whether the process that sent a task still lives: while it does, it may not have come to this task
+    here : the name of the cluster that gave the answer; asked only where something is missing
     """
+    here = functools.cache(here)
     waiting: set[TaskKey] = set()
     alive: set[TaskKey] = set()
     reasons: dict[TaskKey, str] = {}
@@ -165,9 +169,10 @@ def judge(
         if task.run_over and task.run_ended in _NOT_AGAIN:
             continue
         element = seen.get((task.job_name, task.element)) or seen.get((task.job_name, REST))
-        if element is not None and element.state in KIND_OF_TERMINAL_STATE:
+        unseen_run = element is not None and element.state == "COMPLETED" and not task.run_over
+        if element is not None and element.state in KIND_OF_TERMINAL_STATE and not unseen_run:
             gone += _verdicts(task, KIND_OF_TERMINAL_STATE[element.state], element)
-        elif element is not None:
+        elif element is not None and not unseen_run:
             alive.add(task.key)
             if task.run is not None and not task.run_over and element.state in _WAITING:
                 # It had begun before squeue was asked, and is waiting again: without a last word, requeued.
@@ -185,9 +190,11 @@ def judge(
                 reasons[task.key] = element.words
             if element.is_held:
                 held.append(element)
-        elif not _can_be_missed(task, sender):
+        elif not _can_be_missed(task, sender, here):
             continue
         else:
+            # It is not there; or it ended in good order without our having seen its last word, which the file system
+            # may show us later than SLURM.
             key = f"{task.submission}/{task.task}"
             # A run that has written something since was there.
             since = max(absent.get(key, now), task.run_last_seen_at or 0.0)
@@ -221,7 +228,7 @@ def overdue(tasks: Sequence[OpenTask], *, now: float) -> tuple[Gone, ...]:
         Gone(
             submission=task.submission,
             task=task.task,
-            run=task.run,
+            run=run,
             kind=_silent(task, Kind.KILLED),
             guessed=True,
         )
@@ -231,6 +238,7 @@ def overdue(tasks: Sequence[OpenTask], *, now: float) -> tuple[Gone, ...]:
         and task.run_started_at is not None
         and now > task.run_started_at + task.time_limit_s + task.grace_s + _OVERDUE_S
         and now > (task.run_last_seen_at or 0.0) + task.grace_s + _OVERDUE_S
+        for run in (task.run, None)
     )
 
 
@@ -252,16 +260,20 @@ def _verdicts(task: OpenTask, kind: Kind, element: Seen | None) -> list[Gone]:
     ]
 
 
-def _can_be_missed(task: OpenTask, sender: Callable[[ProcessIdentity], Liveness]) -> bool:
-    """Whether its absence says anything: it was sent, and by a user whose jobs squeue shows to us."""
-    if not task.ours:
+def _can_be_missed(
+    task: OpenTask,
+    sender: Callable[[ProcessIdentity], Liveness],
+    here: Callable[[], str | None],
+) -> bool:
+    """Whether its absence says anything: it was sent, to this cluster, by a user whose jobs squeue shows to us."""
+    if not task.ours or (task.cluster is not None and here() not in (None, task.cluster)):
         return False
-    return task.run is not None or sender(task.driver) is not Liveness.ALIVE
+    return task.run is not None or task.is_sent or sender(task.driver) is not Liveness.ALIVE
 
 
 def _grace(task: OpenTask, sender: Callable[[ProcessIdentity], Liveness]) -> float:
     """How long absence must last. Of a sender on another machine nobody here knows whether it is still sending."""
-    if task.run is None and sender(task.driver) is Liveness.UNKNOWN:
+    if task.run is None and not task.is_sent and sender(task.driver) is Liveness.UNKNOWN:
         return max(task.grace_s, _ELSEWHERE_S)
     return task.grace_s
 

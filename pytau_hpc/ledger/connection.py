@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytau_hpc.errors import PytauHpcError
 
-SCHEMA_VERSION = "4"
+SCHEMA_VERSION = "5"
 
 
 class LedgerDamaged(PytauHpcError):

@@ -110,6 +110,9 @@ def _ending(outcome: Outcome) -> Callable[[sqlite3.Connection, _Key, Event], Non
         "elbo_se",
         "converged",
         "iterations_run",
+        "rhat_max",
+        "ess_min",
+        "divergences",
     )
     texts = ("error", "message", "frame", "log", "resumed_from")
 

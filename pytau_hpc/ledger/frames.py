@@ -20,12 +20,12 @@ from pytau_hpc.sweep.state import Kind, Outcome, State
 #: What is known about each type of column; an axis is typed by its values.
 _TYPES: dict[str, str] = {
     **dict.fromkeys(("submitted_at", "started_at", "ended_at"), "time"),
-    **dict.fromkeys(("elapsed_s", "cpu_s", "time_limit_s", "elbo", "elbo_se"), "real"),
+    **dict.fromkeys(("elapsed_s", "cpu_s", "time_limit_s", "elbo", "elbo_se", "rhat_max", "ess_min"), "real"),
     **dict.fromkeys(
         (
             "attempts", "failures", "interruptions", "task", "run", "number", "req_cpus", "req_mem_bytes",
             "max_rss_bytes", "done", "total", "checkpoint", "resumed_from", "iterations_run", "n_tasks", "n_points",
-            "array", "points", "succeeded",
+            "array", "points", "succeeded", "divergences",
         ),
         "whole",
     ),
@@ -38,8 +38,8 @@ _TYPES: dict[str, str] = {
 _POINT_COLUMNS = (
     "state", "kind", "attempts", "failures", "interruptions", "submitted_at", "started_at", "ended_at", "elapsed_s",
     "cpu_s", "max_rss_bytes", "req_cpus", "req_mem_bytes", "time_limit_s", "submission", "task", "job_id", "host",
-    "phase", "done", "total", "elbo", "elbo_se", "converged", "iterations_run", "error", "message", "frame", "log",
-    "label", "animal", "result_path",
+    "phase", "done", "total", "elbo", "elbo_se", "converged", "iterations_run", "rhat_max", "ess_min", "divergences",
+    "error", "message", "frame", "log", "label", "animal", "result_path",
 )  # fmt: skip
 
 _ATTEMPTS = """
@@ -47,7 +47,8 @@ SELECT a.point_id, a.submission, a.task, a.run, a.number, a.state, a.kind, a.out
        a.started_at, a.ended_at, a.elapsed_s, a.cpu_s, a.max_rss_bytes, t.cpus AS req_cpus,
        t.mem_bytes AS req_mem_bytes, t.time_limit_s, a.job_id, a.host, a.phase, a.done, a.total, a.checkpoint,
        a.resumed_from, a.elbo, a.elbo_se,
-       a.converged, a.iterations_run, a.error, a.message, a.frame, a.log, l.because
+       a.converged, a.iterations_run, a.rhat_max, a.ess_min, a.divergences,
+       a.error, a.message, a.frame, a.log, l.because
 FROM attempt a
 LEFT JOIN submission s ON s.uuid = a.submission
 LEFT JOIN task t ON t.submission = a.submission AND t.task = a.task

@@ -19,6 +19,17 @@ from pytau_hpc.sweep.point import Point, label_of
 from pytau_hpc.sweep.state import Kind
 from pytau_hpc.sweep.submission import Submission
 
+#: Columns about how good a fit is, as they stand in its result.
+QUALITY = (
+    "elbo",
+    "elbo_se",
+    "converged",
+    "iterations_run",
+    "rhat_max",
+    "ess_min",
+    "divergences",
+)
+
 
 class Ledger:
     """A connection to the ledger of one sweep.
@@ -156,7 +167,7 @@ class Ledger:
         tasks = submission.tasks
         self.connection.execute(
             "INSERT OR IGNORE INTO submission (uuid, number, command, executor, created_at, n_tasks, n_points, "
-            "grace_s, job_prefix, driver, uid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "grace_s, job_prefix, driver, uid, cluster) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 submission.uuid,
                 submission.number,
@@ -169,6 +180,7 @@ class Ledger:
                 submission.job_prefix,
                 json.dumps(submission.driver.to_json()),
                 submission.uid,
+                submission.cluster,
             ),
         )
         self._insert_points((point for task in tasks for point in task.points), planned=False)
@@ -266,10 +278,10 @@ class Ledger:
 
     def adopt(self, point_id: str, quality: Mapping[str, Any]) -> None:
         """Remember what the file of an adopted result says about the fit."""
-        names = ("elbo", "elbo_se", "converged", "iterations_run")
         self.connection.execute(
-            "INSERT OR REPLACE INTO adopted VALUES (?, ?, ?, ?, ?)",
-            (point_id, *(quality.get(name) for name in names)),
+            f"INSERT OR REPLACE INTO adopted (point_id, {', '.join(QUALITY)}) "
+            f"VALUES (?{', ?' * len(QUALITY)})",
+            (point_id, *(quality.get(name) for name in QUALITY)),
         )
 
     def set_cancelled(self, point_ids: Iterable[str], after: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from pytau_hpc.ledger.ledger import Ledger
@@ -45,7 +46,7 @@ def open_tasks(ledger: Ledger) -> list[sqlite3.Row]:
         "SELECT t.submission, t.task, t.array, t.element, t.time_limit_s, s.executor, s.job_prefix, s.driver, "
         "  s.grace_s, r.run, r.ended AS run_ended, "
         "  (r.ended IS NOT NULL OR r.gone IS NOT NULL) AS run_over, r.started_at AS run_started_at, "
-        "  r.last_seen_at AS run_last_seen_at, s.uid, s.created_at, "
+        "  r.last_seen_at AS run_last_seen_at, s.uid, s.created_at, s.cluster, "
         "  r.process_host, r.boot_id, r.pid, r.process_started, r.restart, r.job_id, r.host, t.mem_bytes, "
         "  (SELECT max(a.max_rss_bytes) FROM attempt a WHERE a.submission = r.submission AND a.task = r.task "
         "    AND a.run = r.run AND a.outcome IS NULL) AS run_rss_bytes "
@@ -87,7 +88,10 @@ def close_finished_submissions(ledger: Ledger, waiting: frozenset[tuple[str, int
         "  AND r.run = (SELECT max(run) FROM run x WHERE x.submission = t.submission AND x.task = t.task) "
         "WHERE t.submission = submission.uuid AND "
         "  ((r.run IS NULL AND t.gone IS NULL AND t.given_back = 0) "
-        "  OR (r.run IS NOT NULL AND r.ended IS NULL AND r.gone IS NULL)))",
+        "  OR (r.run IS NOT NULL AND r.ended IS NULL AND r.gone IS NULL) "
+        # A task that was stopped may be requeued: until SLURM says that it will not, it is watched.
+        "  OR (submission.executor = 'slurm' AND t.gone IS NULL "
+        "    AND (r.ended IN ('preempted', 'killed') OR r.gone IS NOT NULL))))",
         held,
     )
 
@@ -112,22 +116,22 @@ BAD_NODE_FAILURES, BAD_NODE_WITHIN_S, _BAD_NODE_MEMORY_S = 3, 60.0, 86400.0
 
 
 def bad_nodes(ledger: Ledger, *, now: float) -> list[str]:
-    """Nodes of a cluster on which fits only fail, and at once: nothing succeeded there, and elsewhere something did.
-
-    A node where fits could not even start counts without that comparison.
-    """
+    """Nodes of a cluster on which fits only fail, and at once: nothing succeeded there since, and elsewhere it does."""
     rows = ledger.connection.execute(
         "WITH recent AS (SELECT r.* FROM run r JOIN submission s ON s.uuid = r.submission "
         "  WHERE s.executor = 'slurm' AND r.started_at > :since), "
-        "good AS (SELECT DISTINCT host FROM attempt WHERE outcome = 'succeeded'), "
-        "dead AS (SELECT host, count(*) AS n FROM recent "
-        "  WHERE ended = 'node' OR (gone = 'node' AND last_seen_at - started_at < :within) GROUP BY host), "
+        "good AS (SELECT host, max(ended_at) AS at FROM attempt WHERE outcome = 'succeeded' GROUP BY host), "
+        "dead AS (SELECT r.host, count(*) AS n FROM recent r LEFT JOIN good g USING (host) "
+        "  WHERE r.started_at > coalesce(g.at, 0) "
+        "  AND (ended = 'node' OR (ended IS NULL AND gone = 'node' AND last_seen_at - started_at < :within)) "
+        "  AND EXISTS (SELECT 1 FROM good other WHERE other.host != r.host) GROUP BY r.host), "
         "fast AS (SELECT a.host, count(*) AS n FROM attempt a JOIN recent USING (submission, task, run) "
-        "  WHERE a.outcome = 'failed' AND a.said IN ('exception', 'no_space') "
-        "  AND a.ended_at - a.started_at < :within AND EXISTS (SELECT 1 FROM good) GROUP BY a.host) "
+        "  LEFT JOIN good g ON g.host = a.host WHERE a.started_at > coalesce(g.at, 0) "
+        "  AND a.outcome = 'failed' AND a.said IN ('exception', 'no_space') "
+        "  AND a.ended_at - a.started_at < :within "
+        "  AND EXISTS (SELECT 1 FROM good other WHERE other.host != a.host) GROUP BY a.host) "
         "SELECT host FROM (SELECT * FROM dead UNION ALL SELECT * FROM fast) "
-        "WHERE host IS NOT NULL AND host NOT IN (SELECT host FROM good WHERE host IS NOT NULL) "
-        "GROUP BY host HAVING sum(n) >= :failures ORDER BY host",
+        "WHERE host IS NOT NULL GROUP BY host HAVING sum(n) >= :failures ORDER BY host",
         {
             "since": now - _BAD_NODE_MEMORY_S,
             "within": BAD_NODE_WITHIN_S,
@@ -135,3 +139,20 @@ def bad_nodes(ledger: Ledger, *, now: float) -> list[str]:
         },
     )
     return [row[0] for row in rows]
+
+
+def heard_of_since(ledger: Ledger, since: float) -> frozenset[tuple[str, int]]:
+    """Tasks that SLURM was sent, or that wrote something, after a moment (seconds since the epoch)."""
+    rows = ledger.connection.execute(
+        "SELECT t.submission, t.task FROM task t JOIN submission s ON s.uuid = t.submission "
+        "WHERE s.executor = 'slurm' AND s.created_at > :since "
+        "UNION SELECT submission, task FROM run WHERE last_seen_at > :since AND ended IS NULL",
+        {"since": since},
+    )
+    return frozenset((submission, task) for submission, task in rows)
+
+
+def states_of(ledger: Ledger, point_ids: Collection[str]) -> set[str]:
+    """The states that some points are in."""
+    rows = ledger.connection.execute("SELECT point_id, state FROM point")
+    return {state for point_id, state in rows if point_id in point_ids}

@@ -26,6 +26,7 @@ CREATE TABLE point (
     job_id TEXT, host TEXT,
     phase TEXT, done INTEGER, total INTEGER,       -- how far the last attempt is
     elbo REAL, elbo_se REAL, converged INTEGER, iterations_run INTEGER,
+    rhat_max REAL, ess_min REAL, divergences INTEGER, -- of samplers
     error TEXT, message TEXT, frame TEXT, log TEXT
 ) WITHOUT ROWID;
 CREATE INDEX point_state ON point (planned, state, kind);
@@ -37,6 +38,7 @@ CREATE TABLE submission (
     n_tasks INTEGER, n_points INTEGER, grace_s REAL, job_prefix TEXT,
     driver TEXT,                    -- the process that sent it, as JSON
     uid INTEGER,                    -- the user who sent it
+    cluster TEXT,                   -- where it was sent, by the scheduler's name of itself
     refused INTEGER NOT NULL DEFAULT 0, -- 1: the scheduler took nothing of it
     open INTEGER NOT NULL DEFAULT 1 -- 0: nothing of it can still be running
 ) WITHOUT ROWID;
@@ -81,6 +83,7 @@ CREATE TABLE attempt (
     phase TEXT, done INTEGER, total INTEGER, checkpoint INTEGER, resumed_from INTEGER,
     elapsed_s REAL, cpu_s REAL, max_rss_bytes INTEGER, host TEXT, job_id TEXT,
     elbo REAL, elbo_se REAL, converged INTEGER, iterations_run INTEGER,
+    rhat_max REAL, ess_min REAL, divergences INTEGER, -- of samplers
     error TEXT, message TEXT, frame TEXT, log TEXT,
     PRIMARY KEY (submission, task, run, point_id)
 ) WITHOUT ROWID;
@@ -88,7 +91,8 @@ CREATE INDEX attempt_point ON attempt (point_id, number, run);
 
 -- What the files of adopted results say: results that no journal of this sweep told of.
 CREATE TABLE adopted (
-    point_id TEXT PRIMARY KEY, elbo REAL, elbo_se REAL, converged INTEGER, iterations_run INTEGER
+    point_id TEXT PRIMARY KEY, elbo REAL, elbo_se REAL, converged INTEGER, iterations_run INTEGER,
+    rhat_max REAL, ess_min REAL, divergences INTEGER
 ) WITHOUT ROWID;
 
 -- How far each journal was read.

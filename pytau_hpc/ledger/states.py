@@ -97,14 +97,16 @@ def _tasks(
             RunFacts(
                 number=row["run"],
                 ended=row["ended"] is not None,
+                stopped=row["ended"] in ("preempted", "killed"),
                 gone=None if row["gone"] is None else Kind(row["gone"]),
                 signalled=None if row["signalled"] is None else Kind(row["signalled"]),
                 restart=row["restart"],
             )
         )
     facts = {}
-    for submission, task, gone, given_back in connection.execute(
-        f"SELECT submission, task, gone, given_back FROM task JOIN ({involved}) USING (submission, task)"
+    for submission, task, gone, given_back, time_limit_s, executor in connection.execute(
+        f"SELECT submission, task, gone, given_back, time_limit_s, executor FROM task "
+        f"JOIN submission s ON s.uuid = task.submission JOIN ({involved}) USING (submission, task)"
     ):
         key = (submission, task)
         facts[key] = TaskFacts(
@@ -112,6 +114,8 @@ def _tasks(
             gone=None if gone is None else Kind(gone),
             waiting=key in waiting,
             given_back=bool(given_back),
+            scheduled=executor == "slurm",
+            time_limit_s=time_limit_s,
         )
     return facts
 
@@ -190,7 +194,8 @@ def _attempt_states(
 _COLUMNS = (
     "state", "kind", "attempts", "failures", "interruptions", "repeated_error", "submission", "task",
     "started_at", "ended_at", "elapsed_s", "cpu_s", "max_rss_bytes", "job_id", "host", "phase", "done", "total",
-    "elbo", "elbo_se", "converged", "iterations_run", "error", "message", "frame", "log",
+    "elbo", "elbo_se", "converged", "iterations_run", "rhat_max", "ess_min", "divergences",
+    "error", "message", "frame", "log",
 )  # fmt: skip
 _FROM_ATTEMPT = _COLUMNS[8:]
 _UPDATE = f"UPDATE point SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE point_id = ?"
@@ -214,7 +219,7 @@ def _summary(
     if (
         verdict.state is State.SUCCEEDED
         and adopted is not None
-        and (shown is None or shown["elbo"] is None)
+        and (shown is None or shown["converged"] is None)
     ):
         from_attempt.update({name: adopted[name] for name in adopted.keys() if name != "point_id"})  # noqa: SIM118
     return (
@@ -251,13 +256,24 @@ def _charged(
     for place, end in zip(history, states, strict=True):
         task = tasks[place.submission, place.task]
         tried = [row for row in place.attempts if row["outcome"] != Outcome.SKIPPED]
-        kinds = [kind_of_end(task, _fact(row)) for row in tried[:-1] if _ended_badly(row)]
+        ends: list[tuple[Kind, sqlite3.Row | None]] = [
+            (kind_of_end(task, _fact(row)), row) for row in tried[:-1] if _ended_badly(row)
+        ]
         stopped = place.cancelled and end.state in (State.LOST, State.INTERRUPTED)
         if end.state in (State.FAILED, State.LOST, State.INTERRUPTED) and not stopped:
-            kinds.append(end.kind or Kind.KILLED)
-        failures += sum(kind in OWN_FAULT for kind in kinds)
-        interruptions += sum(kind not in OWN_FAULT for kind in kinds)
+            ends.append((end.kind or Kind.KILLED, tried[-1] if tried else None))
+        own = sum(_is_own_fault(kind, row, task) for kind, row in ends)
+        failures += own
+        interruptions += len(ends) - own
     return failures, interruptions
+
+
+def _is_own_fault(kind: Kind, row: sqlite3.Row | None, task: TaskFacts) -> bool:
+    """Whether an end is charged to the fit itself. A fit that was begun late in its task has not had the time."""
+    if kind is not Kind.TIMEOUT or row is None or task.time_limit_s is None:
+        return kind in OWN_FAULT
+    had_s = row["elapsed_s"] or (row["ended_at"] or 0.0) - (row["started_at"] or 0.0)
+    return not 0 < had_s < 0.5 * task.time_limit_s
 
 
 def _ended_badly(row: sqlite3.Row) -> bool:

@@ -103,6 +103,12 @@ def _why_succeeded(found: Explanation) -> list[str]:
         steps = f" in {row['iterations_run']} iterations" if row["iterations_run"] else ""
         converged = "converged" if row["converged"] else "not converged"
         parts.append(f"ELBO {row['elbo']:.1f} · {converged}{steps}")
+    if row["rhat_max"] is not None:
+        converged = "converged" if row["converged"] else "not converged"
+        parts.append(
+            f"R-hat {row['rhat_max']:.3f} · {row['ess_min']:.0f} effective draws · "
+            f"{row['divergences']} divergences · {converged}"
+        )
     return parts
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from pytau_hpc.collect import Collected, collect
+from pytau_hpc.errors import LockTimeout
 from pytau_hpc.ledger import summary
 from pytau_hpc.ledger.summary import UNSUCCESSFUL, Which
 from pytau_hpc.prepare import Prepared
@@ -274,8 +275,12 @@ def watch(
             live.start()
         while True:
             began = time.monotonic()
-            with collect(sweep) as collected:
-                status = status_of(sweep, collected, which=which, called=called)
+            try:
+                with collect(sweep) as collected:
+                    status = status_of(sweep, collected, which=which, called=called)
+            except LockTimeout:  # somebody else is at it for long: the next look will show
+                sleep(every_s)
+                continue
             if live is not None:
                 lines = as_lines(status, width=live.console.width, running=10)
                 live.update(painted(lines), refresh=True)

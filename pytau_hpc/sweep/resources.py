@@ -18,6 +18,8 @@ _SLURM_TIME = re.compile(
     r"|(?P<m>\d+)(?::(?P<s>\d+))?)\Z",
     re.ASCII,
 )
+#: The variable in which a batch file notes when its job began, in seconds by the node's clock.
+BEGAN = "PYTAU_HPC_JOB_BEGAN"
 MAX_TIME_MIN = 366 * 24 * 60
 
 

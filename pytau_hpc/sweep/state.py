@@ -74,12 +74,14 @@ class Outcome(StrEnum):
 class RunFacts:
     """One execution of a task.
 
-    `ended`: it said so itself. `gone`: found gone, for this reason. `signalled`: it said that it was told to stop, and
-    why, as far as it could know. `restart`: how often the scheduler had requeued the task before.
+    `ended`: it said so itself; `stopped`: because it was told to, for another reason than its time limit. `gone`: found
+    gone, for this reason. `signalled`: it said that it was told to stop, and why, as far as it could know. `restart`:
+    how often the scheduler had requeued the task before.
     """
 
     number: int
     ended: bool = False
+    stopped: bool = False
     gone: Kind | None = None
     signalled: Kind | None = None
     restart: int = 0
@@ -94,13 +96,26 @@ class TaskFacts:
     """The task that holds a point: its runs in order, whether it was found gone, whether the scheduler still has it.
 
     `waiting`: the scheduler has the task, now (it may be requeued after a run that ended). `given_back`: its sender
-    stopped before it had begun.
+    stopped before it had begun. `scheduled`: it belongs to a scheduler, which may start it again.
     """
 
     runs: Sequence[RunFacts] = ()
     gone: Kind | None = None
     waiting: bool = False
     given_back: bool = False
+    scheduled: bool = False
+    time_limit_s: float | None = None
+
+    @property
+    def comes_again(self) -> bool:
+        """Whether a further run may follow: the scheduler holds the task; or its newest run was stopped or vanished,
+        and nobody has said yet that the task will not be requeued.
+        """
+        newest = self.runs[-1] if self.runs else None
+        if self.gone is not None or (newest is not None and not newest.over):
+            return False
+        unknown = newest is not None and (newest.stopped or newest.gone is not None)
+        return self.waiting or (self.scheduled and unknown)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +159,7 @@ def state_of(
         return PointState(state=State.PLANNED)
 
     newest = task.runs[-1] if task.runs else None
-    comes_again = task.waiting and task.gone is None and (newest is None or newest.over)
+    comes_again = task.comes_again
     tried = [attempt for attempt in attempts if attempt.outcome is not Outcome.SKIPPED]
     if not tried:
         return _untouched(task, newest, comes_again)
@@ -189,7 +204,10 @@ def kind_of_end(task: TaskFacts, attempt: AttemptFacts) -> Kind:
         return Kind.NODE if requeued_silently else by_scheduler or Kind.KILLED
     if said not in (Kind.KILLED, Kind.TIMEOUT, Kind.PREEMPTED):
         return said
-    if by_scheduler in _KNOWN_TO_SCHEDULER:
+    # What stopped in good order had memory, and a node: it was another fit of the run that ran out of memory.
+    in_order = attempt.outcome is Outcome.INTERRUPTED
+    contradicted = in_order and by_scheduler in (Kind.OUT_OF_MEMORY, Kind.NODE)
+    if by_scheduler is not None and by_scheduler in _KNOWN_TO_SCHEDULER and not contradicted:
         return by_scheduler
     if attempt.outcome is not Outcome.FAILED and run is not None and _was_requeued(task, run):
         return Kind.PREEMPTED

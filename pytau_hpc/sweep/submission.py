@@ -47,6 +47,7 @@ class Submission:
 
     `number` counts the submissions of a sweep and decides which of two is newer (no clock does). `because` says for
     every point why it was chosen. `excluded_nodes`: where nothing of it may run, because fits only failed there.
+    `cluster`: where it was sent, by the scheduler's name of itself.
     """
 
     uuid: str
@@ -63,6 +64,7 @@ class Submission:
     because: Mapping[str, str]
     uid: int | None = None
     excluded_nodes: tuple[str, ...] = ()
+    cluster: str | None = None
 
     @property
     def tasks(self) -> list[Task]:
@@ -98,6 +100,7 @@ class Submission:
             "grace_s": self.grace_s,
             "uid": self.uid,
             "excluded_nodes": list(self.excluded_nodes),
+            "cluster": self.cluster,
             "arrays": [
                 {
                     "number": array.number,
@@ -164,6 +167,7 @@ class Submission:
             driver=ProcessIdentity.from_json(body["driver"]),
             uid=body.get("uid"),
             excluded_nodes=tuple(body.get("excluded_nodes") or ()),
+            cluster=body.get("cluster"),
             arrays=tuple(arrays),
             because=because,
         )

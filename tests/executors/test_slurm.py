@@ -31,7 +31,24 @@ FAILED = "sbatch: error: Batch job submission failed: "
             f"sbatch: error: QOSMaxSubmitJobPerUserLimit\n{FAILED}Job violates accounting/QOS policy",
             Answer.LIMIT,
         ),
+        (
+            f"sbatch: error: QOSMaxWallDurationPerJobLimit\n{FAILED}Job violates accounting/QOS policy",
+            Answer.REFUSED,
+        ),
+        (
+            "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\n"
+            f"{FAILED}Socket timed out on send/recv operation",
+            Answer.UNCLEAR,
+        ),
         (f"{FAILED}Unable to contact slurm controller (connect failure)", Answer.NOT_NOW),
+        (
+            f"sbatch: error: QOSMaxMemoryPerJob\n{FAILED}Job violates accounting/QOS policy",
+            Answer.REFUSED,
+        ),
+        (
+            f"sbatch: error: Slurm temporarily unable to accept job\n{FAILED}Unspecified error",
+            Answer.UNCLEAR,
+        ),
         (f"{FAILED}Resource temporarily unavailable", Answer.NOT_NOW),
         (f"{FAILED}Slurm backup controller in standby mode", Answer.NOT_NOW),
         ("sbatch: Slurm temporarily unable to accept job, sleeping and retrying", Answer.NOT_NOW),

@@ -72,7 +72,10 @@ def test_a_task_whose_run_said_that_it_is_done_does_not_wait():
     assert not sighting.waiting
 
 
-@pytest.mark.parametrize(("state", "kind"), KIND_OF_TERMINAL_STATE.items())
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [(state, kind) for state, kind in KIND_OF_TERMINAL_STATE.items() if state != "COMPLETED"],
+)
 def test_a_terminal_state_ends_a_silent_run_at_once(state, kind):
     gone, _ = judged(a_task(run=1), f"{NAME}|3|{state}|8123|None\n").gone
 
@@ -208,3 +211,26 @@ def test_a_run_that_still_writes_is_not_overdue():
     task = a_task(run=1, run_started_at=1000.0, run_last_seen_at=9000.0)
 
     assert not overdue([task], now=9060.0)
+
+
+@pytest.mark.parametrize("run", [None, 1])
+def test_a_task_that_ended_in_good_order_without_a_word_gets_its_grace(run):
+    """A worker that ends in good order has written: the file system may show it later than SLURM."""
+    text = f"{NAME}|3|COMPLETED|8123|None\n"
+    first = judged(a_task(run=run), text, now=1000.0)
+    last = judged(a_task(run=run), text, absent=first.absent, now=1061.0)
+
+    assert not first.gone
+    assert last.gone
+
+
+def test_tasks_of_another_cluster_are_never_missed_here():
+    """Two clusters may share a file system; this one's squeue knows nothing of the other's jobs."""
+    task = a_task(run=1, cluster="north")
+
+    def gone_at(here):
+        absent = {"0123456789ab/3": 900.0}
+        return judge([task], {}, absent=absent, now=1000.0, here=lambda: here).gone
+
+    assert gone_at("north")
+    assert not gone_at("south")

@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from tests.toy_sweep import toy
+
 pytestmark = pytest.mark.slurm
 
 

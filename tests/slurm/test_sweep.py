@@ -18,7 +18,7 @@ __all__ = ["toy"]
 
 @pytest.fixture
 def shim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Put a script before the real sbatch on the PATH; ``$REAL`` is the real one, ``$PPID`` the sender."""
+    """Put a script before the real sbatch on the PATH; ``$REAL`` is the real one, ``$SENDER`` its sender."""
 
     def put(script: str) -> None:
         real = subprocess.run(
@@ -27,7 +27,14 @@ def shim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         folder = tmp_path / "shim"
         folder.mkdir()
         path = folder / "sbatch"
-        path.write_text(f"#!/bin/bash\nREAL={real}\n{script}\n")
+        # The sender has a time limit put before sbatch, perhaps in two steps.
+        sender = (
+            "SENDER=$PPID\n"
+            "while [[ $(cat /proc/$SENDER/comm) == timeout || $(cat /proc/$SENDER/comm) == setpriv ]]; do\n"
+            "  SENDER=$(awk '{print $4}' /proc/$SENDER/stat)\n"
+            "done"
+        )
+        path.write_text(f"#!/bin/bash\nREAL={real}\n{sender}\n{script}\n")
         path.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
@@ -66,7 +73,7 @@ def test_a_sweep_that_is_cancelled_three_times_is_finished_by_resume(cluster, to
 def test_an_array_whose_sender_was_killed_after_sbatch_is_adopted(cluster, toy, shim, eventually):
     """The array was accepted, nobody wrote down its job id: it is found by its name and runs, once."""
     sweep = toy(profile="slurm", sleep_s=0.1)
-    shim('"$REAL" "$@"\nkill -9 $PPID')
+    shim('"$REAL" "$@"\nkill -9 $SENDER')
     sender = subprocess.run(
         sweep.command("submit", "--yes"),
         cwd=sweep.study,
@@ -90,7 +97,7 @@ def test_points_of_a_sender_that_was_killed_before_sbatch_are_free_after_the_gra
 ):
     """Nothing was accepted: for the grace period nobody can know, then the points are sent again."""
     sweep = toy(profile="slurm", grace_s=4)
-    shim("kill -9 $PPID")
+    shim("kill -9 $SENDER")
     subprocess.run(
         sweep.command("submit", "--yes"),
         cwd=sweep.study,
