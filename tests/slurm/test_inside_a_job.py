@@ -8,6 +8,8 @@ import pytest
 
 from tests.toy_sweep import toy
 
+__all__ = ["toy"]
+
 pytestmark = pytest.mark.slurm
 
 
