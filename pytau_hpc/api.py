@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,33 @@ class Sweep:
 
         with self._collected() as collected:
             return frames.submissions(collected.ledger)
+
+    def compare(
+        self, by: Sequence[str] | None = None, *, held_out: int | None = None, seed: int = 0
+    ) -> pd.DataFrame:
+        """Models and numbers of states side by side, wherever they were fitted to the same data.
+
+        Parameters
+        ----------
+        by : axes whose values make one data set; by default all that say which data (session, taste, region, …)
+        held_out : also divide the trials into so many parts and predict each from a fit to the others: new fits, in
+            this process, of single-trial models only
+        seed : of those
+
+        Returns
+        -------
+        one row for each data set, model and number of states, with the best of the repeats; see `ledger.comparison`
+        for the columns
+
+        Raises
+        ------
+        UserError : no such axis; or points of one group were fitted to different data, whose ELBOs say nothing about
+            each other
+        """
+        from pytau_hpc.compare import compare
+
+        with self._collected() as collected:
+            return compare(self._place, collected.ledger, by, held_out=held_out, seed=seed)
 
     def status(self) -> Status:
         """Counts by state, causes, what runs and how long it will take."""

@@ -129,6 +129,10 @@ class NonFinite(PytauHpcError):
     """The fit reached NaN or infinity and cannot go on."""
 
 
+class FitFailed(PytauHpcError):
+    """A fit in this process ended with an error of its own; the traceback is in the note."""
+
+
 class Interrupted(PytauHpcError):
     """A fit stopped in good order, at a checkpoint, because it was asked to."""
 

@@ -35,7 +35,10 @@ Say = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class FitRequest:
-    """One point to fit and where its files go. `prefix` names this run's checkpoints, `job` the scheduler's job."""
+    """One point to fit and where its files go. `prefix` names this run's checkpoints, `job` the scheduler's job.
+
+    `experiment` is the name that a person gave to this and other fits; None in a sweep, whose name is known.
+    """
 
     point: Point
     study: Path
@@ -43,6 +46,7 @@ class FitRequest:
     prefix: str
     checkpoint_s: float
     job: str | None = None
+    experiment: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -52,6 +56,7 @@ class FitRequest:
             "prefix": self.prefix,
             "checkpoint_s": self.checkpoint_s,
             "job": self.job,
+            "experiment": self.experiment,
         }
 
     @classmethod
@@ -63,6 +68,7 @@ class FitRequest:
             prefix=value["prefix"],
             checkpoint_s=value["checkpoint_s"],
             job=value["job"],
+            experiment=value.get("experiment"),
         )
 
 
@@ -203,12 +209,17 @@ def _remove_leftovers(final: Path) -> None:
 
 def _quality(posterior: Any) -> dict[str, Any]:
     """What the ledger keeps of a fit, as plain finite numbers."""
-    return {
+    quality = {
         "elbo": _finite(posterior.elbo),
         "elbo_se": _finite(posterior.elbo_se),
         "converged": int(bool(posterior.converged)),
         "iterations_run": int(posterior.iterations),
     }
+    if posterior.rhat_max is not None:  # of Markov chains
+        quality["rhat_max"] = _finite(posterior.rhat_max)
+        quality["ess_min"] = _finite(posterior.ess_min)
+        quality["divergences"] = posterior.divergences
+    return quality
 
 
 def _finite(value: Any) -> float | None:
@@ -229,6 +240,7 @@ def _provenance(request: FitRequest) -> dict[str, Any]:
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": platform.node(),
         "job": request.job,
+        **({"experiment": request.experiment} if request.experiment else {}),
         "python": platform.python_version(),
         "versions": versions,
     }

@@ -76,7 +76,7 @@ def passed_over(
     """A note about folders that a glob matches and that hold no session, so that nobody misses one unnoticed."""
     used = [study / session.path for session in sessions if session.path]
     folders = {
-        Path(match)
+        Path(os.path.abspath(match))
         for entry in spec.sessions
         for match in glob.glob(str(base / entry.path), recursive=True)
         if os.path.isdir(match)

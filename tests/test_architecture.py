@@ -24,10 +24,19 @@ PACKAGE = ROOT / "pytau_hpc"
 
 # ------------------------------------------------------------------------------------------------------------ the rules
 
-SCIENCE = ("data", "models", "inference")
+SCIENCE = ("data", "models", "inference", "analysis")
 PLUMBING = ("ledger", "executors")
 NOUNS = ("errors", "files", "yaml_strict", "plugins", "sweep")
-DOORS = ("api", "changepoint_model", "changepoint_preprocess", "changepoint_io", "utils")
+DOORS = (
+    "api",
+    "changepoint_model",
+    "changepoint_preprocess",
+    "changepoint_io",
+    "fit_handler",
+    "changepoint_analysis",
+    "plotting",
+    "utils",
+)
 FRONT = ("cli", "reports", "__main__", *DOORS)
 # Every other module of the package is a verb.
 
@@ -36,6 +45,8 @@ ROOMS_BELOW = {
     "data": (),
     "models": (),
     "inference": ("models",),
+    # Of a fit and of the recording behind it.
+    "analysis": ("data", "models", "inference"),
     "ledger": (),
     "executors": (),
 }
@@ -51,10 +62,10 @@ HOMES = {
     # Recordings in, results out; nothing else opens HDF5.
     "h5py": ("data/", "inference/result_file.py"),
     "h5netcdf": ("inference/result_file.py",),
-    "xarray": ("inference/",),
+    "xarray": ("inference/", "analysis/"),
     "matplotlib": ("reports/",),
     # Tables for the user are made from the ledger; csv recordings are read by a reader.
-    "pandas": ("ledger/", "reports/", "data/", "changepoint_io.py", "utils/"),
+    "pandas": ("ledger/", "reports/", "data/", "analysis/", "changepoint_io.py", "utils/"),
     "sqlite3": ("ledger/",),
     "submitit": ("executors/",),
     # What people write is read strictly; the manifest header is written and read by us alone.
@@ -114,6 +125,9 @@ LIGHT = (
     "executors",
     "ledger/__init__",
     "ledger/ledger",
+    "ledger/model_database",
+    "register",
+    "result_rows",
     "models/__init__",
     "inference/__init__",
     "data/__init__",
@@ -126,7 +140,6 @@ MAX_LINES = 400
 #: Declared, used, and imported by nobody by name.
 USED_WITHOUT_IMPORT = {
     "h5netcdf",  # the engine's name, given to xarray
-    "xarray",  # what a result is handed to the user as; made by ArviZ
 }
 
 # -------------------------------------------------------------------------------------------------------- the package

@@ -15,6 +15,7 @@ import pytest
 from pytau_hpc.data.synthetic import write_blech_session
 from pytau_hpc.errors import PytauHpcError, SpecInvalid
 from pytau_hpc.inference import METHODS
+from pytau_hpc.models import MODELS
 from pytau_hpc.plan import PlanResult, plan
 from pytau_hpc.reports import plan as report
 from pytau_hpc.sweep.manifest import read_manifest
@@ -471,6 +472,26 @@ def test_arrays_of_numpy_are_sessions_too(study: Path, rng: np.random.Generator)
 
     assert {point.shape for point in result.points} == {(6, 4, 20)}
     assert len({point.data_digest for point in result.points}) == 2
+
+
+@pytest.mark.parametrize("model", sorted(MODELS))
+def test_every_model_is_planned_on_data_of_its_kind(study: Path, model: str):
+    """By the number of axes of an array, all tastes together where the model takes them."""
+    kind = MODELS[model]
+    (study / "data").mkdir()
+    array = np.arange(2 * 3 * 2 * 20).reshape(2, 3, 2, 20) % 7
+    for _ in range(4 - len(kind.dims)):
+        array = array[0]
+    np.save(study / "data/s1.npy", array + (0.5 if kind.values == "real" else 0))
+    text = SERIES.replace("csv", "npy").replace("poisson_changepoint_1d", model)
+    if "taste" in kind.dims:
+        text = text.replace("  n_states", "  taste: all\n  n_states")
+
+    points = planned(study, text).points
+
+    assert [point.n_states for point in points] == [2, 3]
+    assert {point.shape for point in points} == {array.shape}
+    assert all(point.model_options == kind.options for point in points)
 
 
 def test_the_printed_plan_fits_a_terminal_and_says_what_will_be(study: Path):

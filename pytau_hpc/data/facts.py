@@ -132,15 +132,16 @@ def _time_problems(n_ms: int, window_ms: Sequence[int] | None, bin_ms: int | Non
         width = end - start
         found.append(
             f"bins of {bin_ms} ms do not divide the window of {width} ms ({width / bin_ms:.2f} bins); "
-            f"nearest that do: {_nearest_bins(width, bin_ms)} ms"
+            f"nearest that do: {' and '.join(map(str, nearest_bins(width, bin_ms)))} ms"
         )
     return found
 
 
-def _nearest_bins(width: int, bin_ms: int) -> str:
-    below = next(n for n in range(min(bin_ms, width), 0, -1) if width % n == 0)
-    above = next((n for n in range(bin_ms, width + 1) if width % n == 0), None)
-    return str(below) if above is None else f"{below} and {above}"
+def nearest_bins(width: int, bin_width: int) -> list[int]:
+    """The nearest widths of bins that divide a window: one below and, unless it is too wide, one above."""
+    below = next(n for n in range(min(bin_width, width), 0, -1) if width % n == 0)
+    above = next((n for n in range(bin_width, width + 1) if width % n == 0), None)
+    return [below] if above is None else [below, above]
 
 
 def _transform_problems(

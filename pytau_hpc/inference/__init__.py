@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytau_hpc.inference import advi
+from pytau_hpc.inference import advi, nuts
 from pytau_hpc.inference.method import MethodKind
 from pytau_hpc.plugins import Registry
 
@@ -15,6 +15,7 @@ METHODS: Mapping[str, MethodKind] = Registry(
     "METHODS",
     {
         "advi": advi.KIND,
+        "nuts": nuts.KIND,
     },
 )
 

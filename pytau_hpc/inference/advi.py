@@ -1,4 +1,4 @@
-"""`advi`: mean-field variational inference, by one of two engines.
+"""`advi`: variational inference with normal distributions, by one of two engines.
 
 ``jax`` (the default) is ours and fast: `advi_jax`. ``pymc`` is PyTau's own algorithm, for reference: `advi_pymc`. Here
 only their settings are checked and spelled out; nothing heavy is imported.
@@ -6,19 +6,27 @@ only their settings are checked and spelled out; nothing heavy is imported.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from pytau_hpc.errors import UserError, did_you_mean
+from pytau_hpc.errors import did_you_mean
 from pytau_hpc.inference.method import MethodKind
+from pytau_hpc.inference.settings import AUTO_OR_WHOLE, POSITIVE, Check, Problems, one_of, whole
 
 ENGINES = {
     "jax": "pytau_hpc.inference.advi_jax",
     "pymc": "pytau_hpc.inference.advi_pymc",
 }
 
-COMMON = {"engine": "jax", "iterations": "auto", "draws": 1000, "restarts": "auto"}
+APPROXIMATIONS = ("mean_field", "full_rank")
+
+COMMON = {
+    "engine": "jax",
+    "approximation": "mean_field",
+    "iterations": "auto",
+    "draws": 1000,
+    "restarts": "auto",
+}
 
 OF_JAX = {
     "learning_rate": 0.05,
@@ -42,40 +50,42 @@ def resolve(settings: Mapping[str, Any]) -> dict[str, Any]:
     ------
     UserError : one line for each problem
     """
-    problems: list[str] = []
-    hints: list[str | None] = []
-    for key in settings:
-        if key not in SETTINGS:
-            hint = did_you_mean(key, SETTINGS)
-            problems.append(f"advi has no setting `{key}`" + (f"; {hint}" if hint else ""))
+    problems = Problems("advi")
+    problems.unknown(settings, SETTINGS)
     engine = settings.get("engine", "jax")
     if not isinstance(engine, str) or engine not in ENGINES:
-        hints.append(did_you_mean(str(engine), ENGINES))
-        problems.append(f"`engine` must be one of {', '.join(ENGINES)}, got {engine!r}")
-    for key, value in settings.items():
-        wrong = _CHECKS[key](value) if key in _CHECKS else None
-        if wrong:
-            problems.append(f"`{key}` must be {wrong}, got {value!r}")
-        elif key in OF_JAX and engine == "pymc":
-            problems.append(f"`{key}` is a setting of engine jax; engine pymc does not have it")
-    if engine == "pymc" and settings.get("restarts", "auto") not in ("auto", 1):
-        problems.append(
-            "`restarts` must be auto or 1 with engine pymc, which starts once, as PyTau does"
+        problems.add(
+            f"`engine` must be one of {', '.join(ENGINES)}, got {engine!r}",
+            did_you_mean(str(engine), ENGINES),
         )
-    if problems:
-        raise UserError("\n".join(problems), help=next(filter(None, hints), None))
+    for key, value in settings.items():
+        if key in _CHECKS and problems.wrong(key, value, _CHECKS[key]):
+            continue
+        if key in OF_JAX and engine == "pymc":
+            problems.add(f"`{key}` is a setting of engine jax; engine pymc does not have it")
+        if key == "approximation" and value == "full_rank" and engine == "jax":
+            problems.add(
+                "`approximation: full_rank` needs `engine: pymc`; engine jax is mean-field only"
+            )
+    problems.raise_any()
     given = {**SETTINGS, **settings}
     return _resolved_pymc(given) if engine == "pymc" else _resolved_jax(given)
 
 
 def _resolved_pymc(given: Mapping[str, Any]) -> dict[str, Any]:
     auto = given["iterations"] == "auto"
-    return {
+    resolved = {
         "engine": "pymc",
         "algorithm": ALGORITHM["pymc"],
         "iterations": PYTAU_ITERATIONS if auto else given["iterations"],
         "draws": given["draws"],
     }
+    # Only where they say something: a fit that was possible before them keeps its id.
+    if given["restarts"] not in ("auto", 1):
+        resolved["restarts"] = given["restarts"]
+    if given["approximation"] != "mean_field":
+        resolved["approximation"] = given["approximation"]
+    return resolved
 
 
 def _resolved_jax(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,42 +108,24 @@ def _resolved_jax(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _whole(value: Any, at_least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= at_least
-
-
-def _positive(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value > 0
-
-
-def _is(test: Callable[[Any], bool], what: str) -> Callable[[Any], str | None]:
-    return lambda value: None if test(value) else what
-
-
-_WHOLE = _is(lambda value: _whole(value, 1), "a whole number from 1")
-_AUTO_OR_WHOLE = _is(
-    lambda value: value == "auto" or _whole(value, 1), "auto or a whole number from 1"
-)
-_POSITIVE = _is(_positive, "a positive number")
-
-_CHECKS: Mapping[str, Callable[[Any], str | None]] = {
-    "iterations": _AUTO_OR_WHOLE,
-    "restarts": _AUTO_OR_WHOLE,
-    "draws": _WHOLE,
-    "elbo_draws": _is(lambda value: _whole(value, 2), "a whole number from 2"),
-    "learning_rate": _POSITIVE,
-    "tolerance": _POSITIVE,
-    "explore_iterations": _WHOLE,
-    "anneal_iterations": _is(lambda value: _whole(value, 0), "a whole number from 0"),
-    "max_iterations": _WHOLE,
+_CHECKS: Mapping[str, Check] = {
+    "approximation": one_of(APPROXIMATIONS),
+    "iterations": AUTO_OR_WHOLE,
+    "restarts": AUTO_OR_WHOLE,
+    "draws": whole(1),
+    "elbo_draws": whole(2),
+    "learning_rate": POSITIVE,
+    "tolerance": POSITIVE,
+    "explore_iterations": whole(1),
+    "anneal_iterations": whole(0),
+    "max_iterations": whole(1),
 }
 
 SETTINGS: Mapping[str, Any] = {**COMMON, **OF_JAX}
 
 KIND = MethodKind(
     name="advi",
-    summary="mean-field variational inference",
+    summary="variational inference: the nearest normal distribution, mean-field or full-rank",
     engines=ENGINES,
     settings=SETTINGS,
     resolve=resolve,

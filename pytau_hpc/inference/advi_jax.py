@@ -221,8 +221,13 @@ class _Engine:
             "n_parameters": self.programs.size,
         }
         explored = -(-self.settings["explore_iterations"] // CHUNK)
-        for other in run.tracks:
-            info[f"explored_loss_{other.name}"] = other.losses[:explored][-1]
+        losses = {other.name: other.losses[:explored][-1] for other in run.tracks}
+        info.update({f"explored_loss_{name}": loss for name, loss in losses.items()})
+        if len(run.tracks) > 1:
+            info["restarts"] = len(run.tracks)
+            info["explored_loss_spread"] = float(
+                np.ptp([loss for loss in losses.values() if np.isfinite(loss)])
+            )
         if restarted:
             info["restarted"] = restarted
         return Posterior(

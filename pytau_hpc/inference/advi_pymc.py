@@ -4,7 +4,8 @@ PyTau calls ``pm.fit(method=pm.ADVI("full-rank"))``. The string lands in a param
 what runs, and what all published PyTau fits are, is *mean-field* ADVI (Kucukelbir et al. 2017, JMLR 18:14) with one
 draw a step and PyMC's default optimiser, `adagrad_window` (rate 0.001). That is what runs here, from where the
 published fits started (`even_start`). Ours are the seed (PyTau has none), the checkpoints, and the estimate of the
-ELBO at the end.
+ELBO at the end; on request also what the string was meant to say, a full-rank distribution, and restarts: the same
+fit with other random numbers, of which the best is kept.
 
 A step of PyMC's inference is a function of its shared variables alone: parameters, optimiser windows and their
 counters, random generator. Saving and restoring those resumes a fit bit for bit, in any cut of the iterations.
@@ -15,14 +16,20 @@ Called through `inference.METHODS`. The starts, the schedule and the stopping ru
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pytau_hpc.errors import Interrupted, NonFinite
+from pytau_hpc.inference.approximation import (
+    Approximation,
+    approximation_of,
+    draws_of,
+    elbo_of,
+)
 from pytau_hpc.inference.checkpoint import CheckpointLike, State
 from pytau_hpc.inference.posterior import Posterior
 
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
 
 CHUNK = 250  # iterations between two looks at the clock; 0.1 to 1 s
 ELBO_DRAWS = 2000
+RESTARTS = 3  # spawn key of their random numbers; 0 to 2 are those of the first fit
 FINAL_LOSS = 1000  # PyMC's progress bar, and so PyTau's notebooks, average the loss over this many iterations
 
 
@@ -53,7 +61,7 @@ def fit(
     data : shape by `kind.dims`, last axis bins
     n_states : number of states
     options : options of the model
-    settings : `iterations` and `draws`, resolved
+    settings : `iterations` and `draws`, resolved; `restarts` and `approximation` where they are not the default
     seed : any non-negative integer; the same seed gives the same bits on the same kind of machine
     checkpoint : where to look for a state to go on from, and to leave ours
     progress : called with phase ("compile", "fit", "draws"), done, total
@@ -64,43 +72,58 @@ def fit(
     NonFinite : the loss became NaN, or the fitted posterior has no finite ELBO
     """
     iterations, n_draws = int(settings["iterations"]), int(settings["draws"])
+    restarts = int(settings.get("restarts", 1))
     for_steps, for_draws, for_elbo = np.random.SeedSequence(seed).spawn(3)
 
     progress("compile", 0, 1)
     model = kind.build(data, n_states, options)
-    optimiser = _Optimiser.compiled(model, for_steps)
+    approximation = str(settings.get("approximation", "mean_field"))
+    optimiser = _Optimiser.compiled(model, for_steps, approximation)
     progress("compile", 1, 1)
 
-    restarted = _restore(optimiser, checkpoint)
-    while optimiser.iteration < iterations:
-        progress("fit", optimiser.iteration, iterations)
-        optimiser.advance(
-            min(CHUNK - optimiser.iteration % CHUNK, iterations - optimiser.iteration)
-        )
-        if checkpoint.due():
-            checkpoint.save(*optimiser.state(), optimiser.iteration)
-            if checkpoint.stop_requested:
-                raise Interrupted(optimiser.iteration)
-    progress("fit", iterations, iterations)
+    fresh = State(**dict(zip(("arrays", "meta"), optimiser.state(), strict=True)), iteration=0)
+    run, restarted = _go_on(optimiser, checkpoint)
+    while True:
+        before = run.number * iterations
+        while optimiser.iteration < iterations:
+            progress("fit", before + optimiser.iteration, restarts * iterations)
+            optimiser.advance(
+                min(CHUNK - optimiser.iteration % CHUNK, iterations - optimiser.iteration)
+            )
+            if checkpoint.due():
+                checkpoint.save(*run.with_state_of(optimiser), before + optimiser.iteration)
+                if checkpoint.stop_requested:
+                    raise Interrupted(before + optimiser.iteration)
+        # The same draws for every restart: differences are then precise.
+        fitted = optimiser.fitted()
+        elbo, elbo_se = elbo_of(model, fitted, np.random.default_rng(for_elbo), ELBO_DRAWS)
+        run.finished(elbo, elbo_se, optimiser.state()[0])
+        if run.number == restarts:
+            break
+        seeds = np.random.SeedSequence(seed, spawn_key=(RESTARTS, run.number))
+        optimiser.begin_again(fresh, seeds)
+    progress("fit", restarts * iterations, restarts * iterations)
 
-    fitted = optimiser.mean_field()
+    optimiser.restore(State(arrays=run.best, meta=optimiser.state()[1], iteration=0))
+    fitted = optimiser.fitted()
     progress("draws", 0, n_draws)
-    elbo, elbo_se = elbo_of(model, fitted, np.random.default_rng(for_elbo))
-    draws = _draws(
-        model, list(kind.posterior_dims), fitted, n_draws, np.random.default_rng(for_draws)
-    )
+    rng = np.random.default_rng(for_draws)
+    draws = draws_of(model, list(kind.posterior_dims), fitted, n_draws, rng)
     progress("draws", n_draws, n_draws)
 
     loss = optimiser.loss
+    words = {"mean_field": "mean-field ADVI", "full_rank": "full-rank ADVI"}
     info: dict[str, str | int | float | bool] = {
         "engine": "pymc",
-        "algorithm": "mean-field ADVI, adagrad_window",
+        "algorithm": f"{words[approximation]}, adagrad_window",
         "final_loss": float(loss[-FINAL_LOSS:].mean()),
         "n_parameters": fitted.mean.size,
         **_versions(),
+        **run.spread(),
     }
     if restarted:
         info["restarted"] = restarted
+    elbo, elbo_se = run.best_elbo
     return Posterior(
         draws=draws,
         elbo=elbo,
@@ -111,6 +134,53 @@ def fit(
         loss_every=1,
         info=info,
     )
+
+
+@dataclass
+class _Restarts:
+    """The fits that are over, of which the best is kept, and the number of the one that runs."""
+
+    elbos: list[tuple[float, float]] = field(default_factory=list)
+    best: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        return len(self.elbos)
+
+    @property
+    def best_elbo(self) -> tuple[float, float]:
+        return max(self.elbos)
+
+    def finished(self, elbo: float, elbo_se: float, arrays: dict[str, np.ndarray]) -> None:
+        if not self.elbos or elbo > max(self.elbos)[0]:
+            self.best = arrays
+        self.elbos.append((elbo, elbo_se))
+
+    def with_state_of(self, optimiser: _Optimiser) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        arrays, meta = optimiser.state()
+        best = {f"best.{name}": array for name, array in self.best.items()}
+        return {**arrays, **best}, {**meta, "elbos": self.elbos}
+
+    @classmethod
+    def of(cls, state: State) -> _Restarts:
+        best = {
+            name.removeprefix("best."): array
+            for name, array in state.arrays.items()
+            if name.startswith("best.")
+        }
+        return cls([(elbo, se) for elbo, se in state.meta["elbos"]], best)
+
+    def spread(self) -> dict[str, str | int | float | bool]:
+        """What the result says of the restarts, where there were several."""
+        if len(self.elbos) == 1:
+            return {}
+        values = np.array([elbo for elbo, _ in self.elbos])
+        return {
+            "restarts": len(values),
+            "restart": int(values.argmax()),
+            "elbo_spread": float(np.ptp(values)),
+            **{f"elbo_{number}": float(value) for number, value in enumerate(values)},
+        }
 
 
 def has_settled(loss: np.ndarray, *, tolerance: float = 1.0) -> bool:
@@ -155,22 +225,6 @@ def even_start(model: Any) -> dict[str, np.ndarray]:
     }
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeanField:
-    """The fitted normal distribution over the unconstrained parameters.
-
-    mean, sd : shape (parameter,)
-    parts : name of the value variable → its slice of the parameters and its shape
-    """
-
-    mean: np.ndarray
-    sd: np.ndarray
-    parts: Mapping[str, tuple[slice, tuple[int, ...]]]
-
-    def point(self, z: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: z[where].reshape(shape) for name, (where, shape) in self.parts.items()}
-
-
 class _Optimiser:
     """PyMC's inference object, its compiled step, and the shared variables that the step changes."""
 
@@ -181,20 +235,29 @@ class _Optimiser:
         self._shared = [entry.variable for entry in step.maker.inputs if entry.update is not None]
 
     @classmethod
-    def compiled(cls, model: Any, seeds: np.random.SeedSequence) -> _Optimiser:
+    def compiled(
+        cls, model: Any, seeds: np.random.SeedSequence, approximation: str = "mean_field"
+    ) -> _Optimiser:
         import pymc as pm
 
+        kind = {"mean_field": pm.ADVI, "full_rank": pm.FullRankADVI}[approximation]
         with _quiet(), model:
-            inference = pm.ADVI(
-                start=even_start(model), random_seed=int(seeds.generate_state(1)[0])
-            )
+            inference = kind(start=even_start(model), random_seed=int(seeds.generate_state(1)[0]))
             inference.fit(0, progressbar=False)
         optimiser = cls(inference)
+        optimiser._seed(seeds)
+        return optimiser
+
+    def _seed(self, seeds: np.random.SeedSequence) -> None:
         # PyMC takes 30 bits of seed; the generators are given all of ours.
-        generators = [variable for variable in optimiser._shared if _is_generator(variable)]
+        generators = [variable for variable in self._shared if _is_generator(variable)]
         for variable, child in zip(generators, seeds.spawn(len(generators)), strict=True):
             variable.set_value(np.random.default_rng(child))
-        return optimiser
+
+    def begin_again(self, fresh: State, seeds: np.random.SeedSequence) -> None:
+        """Go back to the start, with other random numbers."""
+        self.restore(fresh)
+        self._seed(seeds)
 
     @property
     def loss(self) -> np.ndarray:
@@ -243,92 +306,20 @@ class _Optimiser:
         self._inference.hist = np.array(state.arrays["loss"], dtype=np.float64)
         return True
 
-    def mean_field(self) -> MeanField:
-        group = self._inference.approx.groups[0]
-        mean = np.asarray(group.params_dict["mu"].get_value(), dtype=np.float64)
-        rho = np.asarray(group.params_dict["rho"].get_value(), dtype=np.float64)
-        if not (np.isfinite(mean).all() and np.isfinite(rho).all()):
-            raise NonFinite("the variational parameters are not finite")
-        parts = {name: (entry[1], tuple(entry[2])) for name, entry in group.ordering.items()}
-        return MeanField(mean=mean, sd=np.logaddexp(0.0, rho), parts=parts)
+    def fitted(self) -> Approximation:
+        return approximation_of(self._inference)
 
 
-def _restore(optimiser: _Optimiser, checkpoint: CheckpointLike) -> str | None:
-    """Go on from a checkpoint where there is one. Returns why a checkpoint was passed over, else None."""
+def _go_on(optimiser: _Optimiser, checkpoint: CheckpointLike) -> tuple[_Restarts, str | None]:
+    """Go on from a checkpoint where there is one; with it, why a checkpoint was passed over."""
     state = checkpoint.load()
     if state is None:
-        return checkpoint.refused
-    if not optimiser.restore(state):
-        return f"the checkpoint at iteration {state.iteration} does not fit this model's optimiser"
-    return None
-
-
-def elbo_of(model: Any, fitted: MeanField, rng: np.random.Generator) -> tuple[float, float]:
-    """Evidence lower bound and its standard error, in nats, from fresh draws of the fitted distribution.
-
-    The mean of log p - log q over draws: where q is close to p the two noises cancel, so it is far more precise than
-    log p with q's exact entropy.
-    """
-    logp = _interpreted(model, [model.logp()])
-    standard = rng.standard_normal((ELBO_DRAWS, fitted.mean.size))
-    log_q = (
-        -0.5 * (standard**2).sum(axis=1)
-        - np.log(fitted.sd).sum()
-        - 0.5 * fitted.mean.size * np.log(2 * np.pi)
-    )
-    log_p = np.array(
-        [float(logp(fitted.point(fitted.mean + fitted.sd * row))[0]) for row in standard]
-    )
-    terms = log_p - log_q
-    if not np.isfinite(terms).all():
-        bad = int((~np.isfinite(terms)).sum())
-        raise NonFinite(
-            f"the log density is not finite at {bad} of {ELBO_DRAWS} draws of the fitted posterior"
-        )
-    return float(terms.mean()), float(terms.std(ddof=1) / np.sqrt(ELBO_DRAWS))
-
-
-def _draws(
-    model: Any, names: Sequence[str], fitted: MeanField, n_draws: int, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """Draws of the named variables, each of shape (draw, …); deterministic ones such as `tau` included."""
-    known = {variable.name: variable for variable in model.unobserved_value_vars}
-    values = _interpreted(model, [known[name] for name in names])
-    rows: list[list[np.ndarray]] = [[] for _ in names]
-    for _ in range(n_draws):
-        z = fitted.mean + fitted.sd * rng.standard_normal(fitted.mean.size)
-        for row, value in zip(rows, values(fitted.point(z)), strict=True):
-            row.append(np.asarray(value, dtype=np.float64))
-    draws = {name: np.stack(row) for name, row in zip(names, rows, strict=True)}
-    for name, array in draws.items():
-        if not np.isfinite(array).all():
-            raise NonFinite(f"draws of {name} are not finite")
-    return draws
-
-
-def _interpreted(
-    model: Any, outputs: Sequence[Any]
-) -> Callable[[Mapping[str, np.ndarray]], Sequence[Any]]:
-    """A function from a point to the values of `outputs`, without a compiler.
-
-    A few thousand evaluations are cheaper than building C code for them. The interpreter runs fused nodes and casts
-    element by element; so there is no fusion, and the data become constants whose casts are done once.
-    """
-    from pytensor.compile.mode import Mode
-    from pytensor.compile.sharedvalue import SharedVariable
-    from pytensor.graph.replace import clone_replace
-    from pytensor.graph.traversal import graph_inputs
-    from pytensor.tensor import constant
-
-    data = {
-        v: constant(v.get_value()) for v in graph_inputs(outputs) if isinstance(v, SharedVariable)
-    }
-    return model.compile_fn(
-        clone_replace(list(outputs), replace=data),
-        inputs=model.value_vars,
-        mode=Mode(linker="py", optimizer="fast_run").excluding("fusion", "inplace"),
-        on_unused_input="ignore",  # `tau` does not need the rates
-    )
+        return _Restarts(), checkpoint.refused
+    own = {n: array for n, array in state.arrays.items() if not n.startswith("best.")}
+    if "elbos" not in state.meta or not optimiser.restore(replace(state, arrays=own)):
+        why = f"the checkpoint at iteration {state.iteration} does not fit this model's optimiser"
+        return _Restarts(), why
+    return _Restarts.of(state), None
 
 
 def _is_generator(variable: Any) -> bool:

@@ -20,8 +20,21 @@ from pathlib import Path
 
 import pytau_hpc
 
-# nutpie and blackjax are listed for the sampling methods: where they are not installed the entry says so.
-_LIBRARIES = ("numpy", "scipy", "pymc", "pytensor", "jax", "jaxlib", "numba", "blackjax", "nutpie")
+# Some are for the sampling methods only: where they are not installed the entry says so.
+_LIBRARIES = (
+    "numpy",
+    "scipy",
+    "pymc",
+    "pytensor",
+    "jax",
+    "jaxlib",
+    "numba",
+    "blackjax",
+    "nutpie",
+    "numpyro",
+)
+
+_ON_JAX = ("jax", "blackjax", "nutpie", "numpyro")
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -45,7 +58,7 @@ def fingerprint_of(engine: str) -> Mapping[str, str]:
 
     Parameters
     ----------
-    engine : "pymc" or "jax"; decides which precision and compiler switches count
+    engine : "pymc", or one that runs on JAX; decides which precision and compiler switches count
 
     Returns
     -------
@@ -55,7 +68,7 @@ def fingerprint_of(engine: str) -> Mapping[str, str]:
     found.update({name: os.environ.get(name, "") for name in _THREAD_VARIABLES})
     if engine == "pymc":
         found.update(_pytensor_switches())
-    if engine == "jax":
+    if engine in _ON_JAX:
         found.update(_jax_switches())
     return found
 

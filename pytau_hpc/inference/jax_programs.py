@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pytau_hpc.files import canonical_json
-from pytau_hpc.inference.lowering import Lowered, guard, lower
+from pytau_hpc.inference.lowering import Layout, Lowered, guard, lower
 from pytau_hpc.models.kind import ModelKind
 from pytau_hpc.models.starts import Start
 
@@ -67,7 +67,8 @@ _refused_options: set[str] = set()
 T = TypeVar("T")
 
 
-def _kept(cache: OrderedDict[str, T], key: str, limit: int, make: Callable[[], T]) -> T:
+def kept(cache: OrderedDict[str, T], key: str, limit: int, make: Callable[[], T]) -> T:
+    """What is in a cache under a key, made where it is not; the least recently used goes first."""
     if key not in cache:
         made = make()
         while len(cache) >= limit:
@@ -94,26 +95,31 @@ class ChunkResult:
     skipped: int
 
 
-class Programs:
-    """One model with its data, ready to be fitted.
+class Density:
+    """The log density of one model with its data, lowered but not compiled.
 
     Points are vectors of all unconstrained parameters, shape (parameter,), in the order of `lowered.names`.
+
+    Attributes
+    ----------
+    key : the same for all data of one model and shape
+    data : the model's inputs, on the device
     """
 
     def __init__(
-        self,
-        name: str,
-        structure: _Structure,
-        executables: _Executables,
-        inputs: dict[str, np.ndarray],
+        self, name: str, structure: _Structure, inputs: dict[str, np.ndarray], key: str
     ) -> None:
+        self.key = key
         self._name = name
         self._structure = structure
-        self._executables = executables
         self._inputs = inputs
         lowered = structure.lowered
-        self._data = tuple(jax.device_put(inputs[key]) for key in lowered.input_names)
-        self._layout = _Layout.of(lowered, inputs)
+        self.data = tuple(jax.device_put(inputs[name]) for name in lowered.input_names)
+        self._layout = Layout.of(lowered, inputs)
+
+    def given(self, data: Sequence[Any]) -> Callable[[Any], Any]:
+        """(data) → (point) → log density; call it while JAX traces."""
+        return _given(self._structure.lowered, self._layout, data)
 
     @property
     def size(self) -> int:
@@ -124,6 +130,46 @@ class Programs:
         """A start as a point, shape (parameter,)."""
         free = self._structure.lowered.start(start.values, self._inputs)
         return self._layout.pack(free)
+
+    def draws(self, points: np.ndarray) -> dict[str, np.ndarray]:
+        """The model's variables at each point, arrays with a first axis of points."""
+        return self._structure.lowered.draws(self._layout.unpack(points), self._inputs)
+
+    def guard(
+        self,
+        points: Sequence[np.ndarray],
+        values: Callable[[Sequence[np.ndarray], Sequence[Any]], Sequence[float]],
+    ) -> None:
+        """Compare with PyTensor at the given points, once per structure; see `lowering.guard`.
+
+        Parameters
+        ----------
+        values : (points, data) → log densities, compiled
+        """
+        usable = [point for point in points if np.isfinite(point).all()]
+        if self._structure.guarded or not usable:
+            return
+        ours = values(usable, self.data)
+        free = [self._layout.unpack(point) for point in usable]
+        guard(self._name, self._structure.lowered, ours, free, self._inputs)
+        self._structure.guarded = bool(np.isfinite(ours).all())
+
+
+class Programs:
+    """One model with its data, ready to be fitted: a `Density` with what `advi_jax` calls of it, compiled."""
+
+    def __init__(self, density: Density, executables: _Executables) -> None:
+        self._density = density
+        self._executables = executables
+        self.size = density.size
+        self.point = density.point
+        self.draws = density.draws
+
+    def guard(self, points: Sequence[np.ndarray]) -> None:
+        """Compare with PyTensor; see `Density.guard`."""
+        self._density.guard(
+            points, lambda points, data: self.log_densities(np.stack(points)).tolist()
+        )
 
     def chunk(
         self, z: np.ndarray, m: np.ndarray, v: np.ndarray, noise: np.ndarray, rates: np.ndarray
@@ -140,7 +186,9 @@ class Programs:
         if steps < CHUNK:
             noise = np.concatenate([noise, np.zeros((CHUNK - steps, self.size))])
             rates = np.concatenate([rates, np.zeros(CHUNK - steps)])
-        z, m, v, total, skipped = self._executables.chunk(z, m, v, steps, noise, rates, *self._data)
+        z, m, v, total, skipped = self._executables.chunk(
+            z, m, v, steps, noise, rates, *self._density.data
+        )
         return ChunkResult(
             np.asarray(z), np.asarray(m), np.asarray(v), np.asarray(total) / steps, int(skipped)
         )
@@ -151,32 +199,18 @@ class Programs:
         missing = -n_points % BATCH
         padded = np.concatenate([points, np.repeat(points[-1:], missing, axis=0)])
         values = [
-            np.asarray(self._executables.log_densities(batch, *self._data))
+            np.asarray(self._executables.log_densities(batch, *self._density.data))
             for batch in padded.reshape(-1, BATCH, self.size)
         ]
         return np.concatenate(values)[:n_points]
 
-    def draws(self, points: np.ndarray) -> dict[str, np.ndarray]:
-        """The model's variables at each point, arrays with a first axis of points."""
-        return self._structure.lowered.draws(self._layout.unpack(points), self._inputs)
 
-    def guard(self, points: Sequence[np.ndarray]) -> None:
-        """Compare with PyTensor at the given points, once per structure; see `lowering.guard`."""
-        usable = [point for point in points if np.isfinite(point).all()]
-        if self._structure.guarded or not usable:
-            return
-        values = self.log_densities(np.stack(usable))
-        free = [self._layout.unpack(point) for point in usable]
-        guard(self._name, self._structure.lowered, values.tolist(), free, self._inputs)
-        self._structure.guarded = bool(np.isfinite(values).all())
-
-
-def programs_for(
+def density_for(
     kind: ModelKind, data: np.ndarray, n_states: int, options: Mapping[str, Any]
-) -> Programs:
-    """Lower and compile what was not lowered and compiled before."""
+) -> Density:
+    """Lower what was not lowered before."""
     model = canonical_json([kind.name, kind.version, dict(options)])
-    structure = _kept(
+    structure = kept(
         _structures,
         model,
         MAX_STRUCTURES,
@@ -184,51 +218,25 @@ def programs_for(
     )
     inputs = structure.lowered.as_inputs(kind.inputs(data, n_states, options))
     shapes = {name: [str(array.dtype), *array.shape] for name, array in inputs.items()}
-    executables = _kept(
-        _executables,
-        model + canonical_json(shapes),
-        MAX_SHAPES,
-        lambda: _compile(structure.lowered, inputs),
-    )
-    return Programs(kind.name, structure, executables, inputs)
+    return Density(kind.name, structure, inputs, model + canonical_json(shapes))
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """How the free variables lie in one vector."""
-
-    names: tuple[str, ...]
-    shapes: tuple[tuple[int, ...], ...]
-
-    @classmethod
-    def of(cls, lowered: Lowered, inputs: Mapping[str, np.ndarray]) -> _Layout:
-        free = lowered.start({}, inputs)
-        return cls(lowered.names, tuple(free[name].shape for name in lowered.names))
-
-    @property
-    def size(self) -> int:
-        return sum(int(np.prod(shape)) for shape in self.shapes)
-
-    def pack(self, free: Mapping[str, np.ndarray]) -> np.ndarray:
-        return np.concatenate([free[name].ravel() for name in self.names])
-
-    def unpack(self, points: Any) -> dict[str, Any]:
-        """Cut the last axis of `points` (numpy's or JAX's) into the variables."""
-        found, begin = {}, 0
-        for name, shape in zip(self.names, self.shapes, strict=True):
-            end = begin + int(np.prod(shape))
-            found[name] = points[..., begin:end].reshape(*points.shape[:-1], *shape)
-            begin = end
-        return found
+def programs_for(
+    kind: ModelKind, data: np.ndarray, n_states: int, options: Mapping[str, Any]
+) -> Programs:
+    """Lower and compile what was not lowered and compiled before."""
+    density = density_for(kind, data, n_states, options)
+    executables = kept(_executables, density.key, MAX_SHAPES, lambda: _compile(density))
+    return Programs(density, executables)
 
 
-def _compile(lowered: Lowered, inputs: Mapping[str, np.ndarray]) -> _Executables:
-    layout = _Layout.of(lowered, inputs)
-    data = tuple(inputs[name] for name in lowered.input_names)
+def _given(lowered: Lowered, layout: Layout, data: Sequence[Any]) -> Callable[[Any], Any]:
+    log_density = lowered.log_density(data)
+    return lambda point: log_density(list(layout.unpack(point).values()))
 
-    def given(data: Sequence[Any]) -> Callable[[Any], Any]:
-        log_density = lowered.log_density(data)
-        return lambda point: log_density(list(layout.unpack(point).values()))
+
+def _compile(density: Density) -> _Executables:
+    size, data, given = density.size, density.data, density.given
 
     def chunk(z: Any, m: Any, v: Any, steps: Any, noise: Any, rates: Any, *data: Any) -> Any:
         gradient_at = jax.grad(given(data))
@@ -254,15 +262,15 @@ def _compile(lowered: Lowered, inputs: Mapping[str, np.ndarray]) -> _Executables
         # One point after another: a batch of them would not stay in the processor's cache.
         return jax.lax.map(given(data), points)
 
-    state = np.zeros((2, layout.size))
-    noise, rates = np.zeros((CHUNK, layout.size)), np.zeros(CHUNK)
+    state = np.zeros((2, size))
+    noise, rates = np.zeros((CHUNK, size)), np.zeros(CHUNK)
     return _Executables(
-        chunk=_compiled(chunk, state, state, state, 0, noise, rates, *data),
-        log_densities=_compiled(log_densities, np.zeros((BATCH, layout.size)), *data),
+        chunk=compiled(chunk, state, state, state, 0, noise, rates, *data),
+        log_densities=compiled(log_densities, np.zeros((BATCH, size)), *data),
     )
 
 
-def _compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     lowered = jax.jit(function).lower(*arguments)
     options = {k: v for k, v in COMPILER_OPTIONS.items() if k not in _refused_options}
     while options:

@@ -105,6 +105,35 @@ class Lowered:
         return [inputs[name] for name in self.input_names]
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How the free variables lie in one vector."""
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, lowered: Lowered, inputs: Mapping[str, np.ndarray]) -> Layout:
+        free = lowered.start({}, inputs)
+        return cls(lowered.names, tuple(free[name].shape for name in lowered.names))
+
+    @property
+    def size(self) -> int:
+        return sum(int(np.prod(shape)) for shape in self.shapes)
+
+    def pack(self, free: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.concatenate([free[name].ravel() for name in self.names])
+
+    def unpack(self, points: Any) -> dict[str, Any]:
+        """Cut the last axis of `points` (numpy's or JAX's) into the variables."""
+        found, begin = {}, 0
+        for name, shape in zip(self.names, self.shapes, strict=True):
+            end = begin + int(np.prod(shape))
+            found[name] = points[..., begin:end].reshape((*points.shape[:-1], *shape))
+            begin = end
+        return found
+
+
 def lower(model: pm.Model) -> Lowered:
     """Lower a model whose shapes all come from its `pm.Data`."""
     data = list(model.data_vars)
@@ -154,6 +183,20 @@ def lower(model: pm.Model) -> Lowered:
         _draw=_python_function([*batches, *inputs], draws),
         _drawn_names=tuple(variable.name for variable in drawn),
     )
+
+
+def lower_observed(model: pm.Model, n_axes: int) -> Callable[[Sequence[Any]], LogDensity]:
+    """The log density of the data alone, summed over all but its first `n_axes` axes: (inputs) → (free values) → array.
+
+    Free values and inputs in the order of `Lowered.names` and `Lowered.input_names`.
+    """
+    data = list(model.data_vars)
+    inputs = [variable.type(name=variable.name) for variable in data]
+    free = [model.rvs_to_values[rv] for rv in model.free_RVs]
+    [elements] = model.logp(vars=model.observed_RVs, sum=False)
+    summed = elements.sum(axis=tuple(range(n_axes, elements.ndim)))
+    [output] = clone_replace([summed], replace=dict(zip(data, inputs, strict=True)))
+    return traceable(free, inputs, output)
 
 
 def guard(

@@ -1,8 +1,9 @@
 """One result, one NetCDF-4 file, readable by ArviZ (0.23 and 1.x), xarray and anything else that reads HDF5.
 
 Groups: `posterior` (dims chain, draw, then the variable's own; `tau` in bins), `observed_data` (what the model saw),
-`sample_stats` (the loss on the way, dim `iteration`). The root's attributes hold the point, its provenance and its
-quality as JSON, and the list of all variables with their shapes, so that a file that lacks something is noticed.
+`sample_stats` (the loss on the way, dim `iteration`; or what a sampler says of each draw, dims chain and draw). The
+root's attributes hold the point, its provenance and its quality as JSON, and the list of all variables with their
+shapes, so that a file that lacks something is noticed.
 
 `write_result` writes to the path it is given; staging beside the destination and publishing under the final name are
 the worker's business. Every variable carries HDF5's own checksum, so `verify` finds bytes that changed on disk.
@@ -136,8 +137,11 @@ def verify(path: Path, point_id: str) -> dict[str, Any]:
             raise ResultInvalid(f"{path} has no posterior draws of tau")
         for name, shape in attrs["contents"].items():
             _verify_variable(file, name, tuple(shape), path)
-    if not isinstance(attrs["quality"].get("elbo"), float):
-        raise ResultInvalid(f"{path} has no finite ELBO")
+    quality = attrs["quality"]
+    if not isinstance(quality.get("elbo"), float) and not isinstance(
+        quality.get("rhat_max"), float
+    ):
+        raise ResultInvalid(f"{path} has neither a finite ELBO nor a finite R-hat")
     return attrs
 
 
@@ -150,9 +154,22 @@ def quality_of(posterior: Posterior) -> dict[str, Any]:
             "converged": bool(posterior.converged),
             "iterations": posterior.iterations,
             "draws": len(next(iter(posterior.draws.values()))),
+            **_of_chains(posterior),
             "info": dict(posterior.info),
         }
     )
+
+
+def _of_chains(posterior: Posterior) -> dict[str, Any]:
+    """What only Markov chains have."""
+    if posterior.rhat_max is None:
+        return {}
+    return {
+        "chains": posterior.chains,
+        "rhat_max": posterior.rhat_max,
+        "ess_min": posterior.ess_min,
+        "divergences": posterior.divergences,
+    }
 
 
 _Table = dict[str, tuple[tuple[str, ...], np.ndarray]]
@@ -166,16 +183,26 @@ def _tables(
         own = kind.posterior_dims.get(name)
         if own is None:
             own = tuple(f"{name}_dim_{axis}" for axis in range(array.ndim - 1))
-        draws[name] = (("chain", "draw", *own), np.asarray(array)[np.newaxis])
-    recorded = posterior.loss_every * np.arange(1, posterior.loss.size + 1)
+        draws[name] = (("chain", "draw", *own), by_chain(array, posterior.chains))
+    statistics: _Table = {
+        name: (("chain", "draw"), by_chain(array, posterior.chains))
+        for name, array in posterior.statistics.items()
+    }
+    if posterior.loss.size:
+        recorded = posterior.loss_every * np.arange(1, posterior.loss.size + 1)
+        statistics["loss"] = (("iteration",), np.asarray(posterior.loss, dtype=np.float64))
+        statistics["iteration"] = (("iteration",), recorded.astype(np.int64))
     return {
         "posterior": draws,
         "observed_data": {OBSERVED: (tuple(dims), np.asarray(data))},
-        "sample_stats": {
-            "loss": (("iteration",), np.asarray(posterior.loss, dtype=np.float64)),
-            "iteration": (("iteration",), recorded.astype(np.int64)),
-        },
+        "sample_stats": statistics,
     }
+
+
+def by_chain(array: np.ndarray, chains: int) -> np.ndarray:
+    """Shape (draw, …), chain after chain → (chain, draw, …)."""
+    array = np.asarray(array)
+    return array.reshape(chains, -1, *array.shape[1:])
 
 
 def _write_group(group: Any, table: _Table) -> None:
@@ -190,7 +217,12 @@ def _write_group(group: Any, table: _Table) -> None:
             elif group.dimensions[dim].size != size:
                 expected = group.dimensions[dim].size
                 raise ValueError(f"{name} has {size} along {dim}, other variables have {expected}")
-        variable = group.create_variable(name, dims, data=array, **_COMPRESSION)
+        truth = array.dtype == np.bool_
+        # NetCDF has no truth values; xarray writes and reads them like this.
+        data = array.astype(np.int8) if truth else array
+        variable = group.create_variable(name, dims, data=data, **_COMPRESSION)
+        if truth:
+            variable.attrs["dtype"] = _fixed("bool")
         if name in _UNITS:
             variable.attrs["units"] = _fixed(_UNITS[name])
 

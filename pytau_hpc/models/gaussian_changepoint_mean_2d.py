@@ -1,7 +1,18 @@
 """`gaussian_changepoint_mean_2d`: real-valued series that change their means together; one sd per series.
 
-Source: PyTau's `GaussianChangepointMean2D` (github.com/abuzarmahmood/pytau, MIT): same priors, same names, same
-initial values. The prior's sd of 1 around the segments' means is in the units of the data.
+=================  ===================================================  =========================================
+variable           prior                                                shape
+=================  ===================================================  =========================================
+mu                 Normal(mean of each of `n_states` even splits, 1)    (dimension, state)
+sigma              HalfCauchy(3)                                        (dimension,)
+a_tau, b_tau       HalfCauchy(3)                                        (changepoint,)
+tau_latent         Beta(a_tau, b_tau); tau = (bins - 1) · sorted        (changepoint,)
+series             Normal; its mean mixed by each bin's share of        (dimension, bin)
+                   each state (`changepoints.state_weights`)
+=================  ===================================================  =========================================
+
+The prior's sd of 1 around the splits' means is in the units of the data. Source: PyTau's `GaussianChangepointMean2D`
+(github.com/abuzarmahmood/pytau, MIT): same priors, same names, same initial values.
 """
 
 from __future__ import annotations
@@ -37,9 +48,9 @@ KIND = ModelKind(
 
 def inputs(data: np.ndarray, n_states: int, options: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The data, float array of shape (dimension, bin), and the prior means of its states."""
-    from pytau_hpc.models.starts import segment_means
+    from pytau_hpc.models.emissions import segment_means
 
-    # PyTau adds the 0.01 to these means too.
+    # PyTau adds the 0.01 of its models of counts to these means too.
     return {"series": data, "prior_mean": segment_means(data, n_states) + 0.01}
 
 
@@ -58,8 +69,8 @@ def build(inputs: Mapping[str, np.ndarray], options: Mapping[str, Any]) -> pm.Mo
         mu = pm.Normal("mu", mu=prior_mean, sigma=1.0, shape=(n_dimensions, states))
         sigma = pm.HalfCauchy("sigma", 3.0, shape=(n_dimensions,))
         tau = changepoints(n_states=states, n_bins=n_bins, start="even")
-        expected = mu.dot(state_weights(tau, n_bins))
-        pm.Normal("obs", mu=expected, sigma=sigma[:, None], observed=series)
+        weights = state_weights(tau, n_bins)
+        pm.Normal("obs", mu=mu.dot(weights), sigma=sigma[:, None], observed=series)
     return model
 
 
@@ -67,7 +78,12 @@ def starts(
     data: np.ndarray, n_states: int, options: Mapping[str, Any], rng: np.random.Generator
 ) -> list[Start]:
     """Segmented, even, and PyMC's initial point; see `models.starts`."""
-    from pytau_hpc.models.starts import GaussianStates, standard_starts
+    from pytau_hpc.models.emissions import GaussianStates
+    from pytau_hpc.models.starts import standard_starts, tau_latent
 
-    found = standard_starts(GaussianStates(data[None]), n_states, rng)
-    return [start.without_axes(tau_latent=0) for start in found]
+    return standard_starts(
+        GaussianStates(data[None]),
+        n_states,
+        rng,
+        lambda edges, found: {**found, "tau_latent": tau_latent(edges[0], data.shape[-1] - 1)},
+    )

@@ -7,7 +7,9 @@ A `ModelKind` is light: the spec and `plan` read it without numpy or PyMC. The m
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+import math
+import numbers
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,7 +37,9 @@ class ModelKind:
     values : what the data hold: counts (integers from 0), real numbers, or categories (integers from 0)
     posterior_dims : for each fitted variable, the names of its axes
     min_states : the smallest number of states that makes sense
-    options : options of the model with their defaults
+    absent : the axes that data may lack, the first to be missing first; in the order of `dims` where not given
+    options : options of the model with their defaults; a value must be of its default's type
+    option_checks : by option, from a value to what it must be, or None where it is
     """
 
     name: str
@@ -46,14 +50,16 @@ class ModelKind:
     values: Literal["counts", "real", "categories"]
     posterior_dims: Mapping[str, tuple[str, ...]]
     min_states: int = 2
+    absent: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    option_checks: Mapping[str, Callable[[Any], str | None]] = field(default_factory=dict)
 
     def resolve_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The model's options with defaults filled in.
+        """The model's options with defaults filled in, numbers as the default writes them (2 → 2.0).
 
         Raises
         ------
-        UserError : an option that the model does not have
+        UserError : an option that the model does not have, or a value that it cannot be
         """
         unknown = [key for key in options if key not in self.options]
         if unknown:
@@ -62,14 +68,32 @@ class ModelKind:
                 f"{self.name} has no option {', '.join(map(repr, unknown))}; its options: {known}.",
                 help=did_you_mean(unknown[0], self.options),
             )
-        return {**self.options, **options}
+        resolved = {**self.options, **{key: self._typed(key, options[key]) for key in options}}
+        wrong = [
+            f"`{key}` of {self.name} must be {wanted}, got {resolved[key]!r}"
+            for key, check in self.option_checks.items()
+            if (wanted := check(resolved[key]))
+        ]
+        if wrong:
+            raise UserError("\n".join(wrong))
+        return resolved
+
+    def _typed(self, key: str, value: Any) -> Any:
+        default = self.options[key]
+        fits = default is None or isinstance(value, _LIKE.get(type(default), type(default)))
+        if isinstance(value, bool) and not isinstance(default, bool | None):
+            fits = False
+        if not fits:
+            what = _NAMES.get(type(default), type(default).__name__)
+            raise UserError(f"`{key}` of {self.name} must be {what}, got {value!r}")
+        return value if default is None else type(default)(value)
 
     def accepts(
         self, shape: Sequence[int], dims: Sequence[str], n_states: int | None = None
     ) -> str | None:
         """Why this model cannot take data of that shape, or None when it can.
 
-        Data with fewer axes than the model's are fine: axes of length 1 are added in front (see `prepare`).
+        Data with fewer axes than the model's are fine: they get axes of length 1 (see `prepare`).
         """
         if len(shape) > len(self.dims):
             got, wanted = " × ".join(dims), " × ".join(self.dims)
@@ -97,7 +121,8 @@ class ModelKind:
 
         Parameters
         ----------
-        array : as preprocessing leaves it, last axis bins, at most as many axes as `dims`
+        array : as preprocessing leaves it, last axis bins, at most as many axes as `dims`. Where there are fewer, the
+            first of `absent` are missing: trials × bins are one neuron where `absent` begins with "neuron"
 
         Returns
         -------
@@ -110,8 +135,9 @@ class ModelKind:
         import numpy as np
 
         array = np.asarray(array)
+        lacking = (self.absent or self.dims[:-1])[: max(0, len(self.dims) - array.ndim)]
         names = (
-            self.dims[-array.ndim :]
+            [dim for dim in self.dims if dim not in lacking]
             if array.ndim <= len(self.dims)
             else [f"axis {axis}" for axis in range(array.ndim)]
         )
@@ -126,8 +152,9 @@ class ModelKind:
         if problem is not None:
             raise BadData(problem)
         dtype = np.float64 if self.values == "real" else np.int64
-        missing = len(self.dims) - array.ndim
-        return np.ascontiguousarray(array.reshape((1,) * missing + array.shape), dtype=dtype)
+        lengths = dict(zip(names, array.shape, strict=True))
+        shape = tuple(lengths.get(dim, 1) for dim in self.dims)
+        return np.ascontiguousarray(array.reshape(shape), dtype=dtype)
 
     def inputs(
         self, data: np.ndarray, n_states: int, options: Mapping[str, Any]
@@ -145,3 +172,25 @@ class ModelKind:
     ) -> list[Start]:
         """Places to start an optimiser from, the most promising first; PyMC's own initial point is the last."""
         return importlib.import_module(self.module).starts(data, n_states, options, rng)
+
+
+# numpy's numbers are numbers, too.
+_LIKE: Mapping[type, type] = {int: numbers.Integral, float: numbers.Real}
+_NAMES: Mapping[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+}
+
+
+def at_least(smallest: int) -> Callable[[Any], str | None]:
+    """A check for an option that is a whole number."""
+    return lambda value: None if value >= smallest else f"at least {smallest}"
+
+
+def above(bound: float) -> Callable[[Any], str | None]:
+    """A check for an option that is a number."""
+    return lambda value: (
+        None if math.isfinite(value) and value > bound else f"a finite number above {bound:g}"
+    )

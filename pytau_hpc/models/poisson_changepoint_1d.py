@@ -1,5 +1,16 @@
 """`poisson_changepoint_1d`: one series of counts with a rate per state.
 
+=================  ===================================================  =========================================
+variable           prior                                                shape
+=================  ===================================================  =========================================
+lambda             Exponential, mean: the mean count of each of         (state,)
+                   `n_states` even splits
+a_tau, b_tau       HalfCauchy(3)                                        (changepoint,)
+tau_latent         Beta(a_tau, b_tau); tau = (bins - 1) · sorted        (changepoint,)
+counts             Poisson of the rates, mixed by each bin's share of   (bin,)
+                   each state (`changepoints.state_weights`)
+=================  ===================================================  =========================================
+
 Source: PyTau's `PoissonChangepoint1D` (github.com/abuzarmahmood/pytau, MIT): same priors, same names, same initial
 values.
 """
@@ -36,10 +47,9 @@ KIND = ModelKind(
 
 def inputs(data: np.ndarray, n_states: int, options: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The data, int array of shape (bin,), and the prior means of its states."""
-    from pytau_hpc.models.starts import segment_means
+    from pytau_hpc.models.emissions import ABOVE_ZERO, segment_means
 
-    # 0.01 keeps the prior's mean above zero where a stretch has no counts.
-    return {"counts": data, "prior_mean": segment_means(data, n_states) + 0.01}
+    return {"counts": data, "prior_mean": segment_means(data, n_states) + ABOVE_ZERO}
 
 
 def build(inputs: Mapping[str, np.ndarray], options: Mapping[str, Any]) -> pm.Model:
@@ -64,7 +74,15 @@ def starts(
     data: np.ndarray, n_states: int, options: Mapping[str, Any], rng: np.random.Generator
 ) -> list[Start]:
     """Segmented, even, and PyMC's initial point; see `models.starts`."""
-    from pytau_hpc.models.starts import PoissonStates, standard_starts
+    from pytau_hpc.models.emissions import PoissonStates
+    from pytau_hpc.models.starts import standard_starts, tau_latent
 
-    found = standard_starts(PoissonStates(data[None, None, :]), n_states, rng)
-    return [start.without_axes(**{"lambda": 0, "tau_latent": 0}) for start in found]
+    return standard_starts(
+        PoissonStates(data[None, None, :]),
+        n_states,
+        rng,
+        lambda edges, found: {
+            "lambda": found["lambda"][0],
+            "tau_latent": tau_latent(edges[0], data.shape[-1] - 1),
+        },
+    )

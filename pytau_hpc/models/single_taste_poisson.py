@@ -1,7 +1,18 @@
 """`single_taste_poisson`: spike counts of one taste; every trial has its own changepoints, all share the rates.
 
+=================  ===================================================  =========================================
+variable           prior                                                shape
+=================  ===================================================  =========================================
+lambda             Exponential, mean: the neuron's mean count in each   (neuron, state)
+                   of `n_states` even splits
+a_tau, b_tau       HalfCauchy(3)                                        (changepoint,)
+tau_latent         Beta(a_tau, b_tau); tau = (bins - 1) · sorted        (trial, changepoint)
+counts             Poisson of the rates, mixed by each bin's share of   (trial, neuron, bin)
+                   each state (`changepoints.state_weights`)
+=================  ===================================================  =========================================
+
 Source: PyTau's `SingleTastePoisson` (github.com/abuzarmahmood/pytau, MIT): same priors, same names, same initial
-values. Rates have an Exponential prior whose mean is the neuron's mean count in each of `n_states` even splits.
+values.
 """
 
 from __future__ import annotations
@@ -23,6 +34,7 @@ KIND = ModelKind(
     summary="spike counts of one taste, changepoints per trial, rates per neuron and state",
     module=__name__,
     dims=("trial", "neuron", "bin"),
+    absent=("neuron", "trial"),
     values="counts",
     posterior_dims={
         "lambda": ("neuron", "state"),
@@ -36,18 +48,16 @@ KIND = ModelKind(
 
 def inputs(data: np.ndarray, n_states: int, options: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The data, int array of shape (trial, neuron, bin), and the prior means of its states."""
-    from pytau_hpc.models.starts import segment_means
+    from pytau_hpc.models.emissions import ABOVE_ZERO, segment_means
 
-    # 0.01 keeps the prior's mean above zero for silent neurons.
-    return {"counts": data, "prior_mean": segment_means(data, n_states).mean(axis=0) + 0.01}
+    return {"counts": data, "prior_mean": segment_means(data, n_states).mean(axis=0) + ABOVE_ZERO}
 
 
 def build(inputs: Mapping[str, np.ndarray], options: Mapping[str, Any]) -> pm.Model:
     """The model of its `inputs`."""
     import pymc as pm
-    import pytensor.tensor as pt
 
-    from pytau_hpc.models.changepoints import changepoints, state_weights
+    from pytau_hpc.models.changepoints import changepoints, mixed, state_weights
 
     with pm.Model() as model:
         counts = pm.Data("counts", inputs["counts"])
@@ -57,10 +67,7 @@ def build(inputs: Mapping[str, np.ndarray], options: Mapping[str, Any]) -> pm.Mo
 
         rates = pm.Exponential("lambda", 1 / prior_mean, shape=(n_neurons, states))
         tau = changepoints(n_states=states, n_bins=n_bins, each=(n_trials,), start="prior")
-        weights = state_weights(tau, n_bins)  # (trial, state, bin)
-        # One matrix product: (trial, bin, state) · (state, neuron). Broadcasting instead is five times slower.
-        expected = pt.tensordot(weights, rates, axes=[[1], [1]]).swapaxes(1, 2)
-        pm.Poisson("obs", expected, observed=counts)
+        pm.Poisson("obs", mixed(rates, state_weights(tau, n_bins)), observed=counts)
     return model
 
 
@@ -68,6 +75,12 @@ def starts(
     data: np.ndarray, n_states: int, options: Mapping[str, Any], rng: np.random.Generator
 ) -> list[Start]:
     """Segmented, even, and PyMC's initial point; see `models.starts`."""
-    from pytau_hpc.models.starts import PoissonStates, standard_starts
+    from pytau_hpc.models.emissions import PoissonStates
+    from pytau_hpc.models.starts import standard_starts, tau_latent
 
-    return standard_starts(PoissonStates(data), n_states, rng)
+    return standard_starts(
+        PoissonStates(data),
+        n_states,
+        rng,
+        lambda edges, found: {**found, "tau_latent": tau_latent(edges, data.shape[-1] - 1)},
+    )

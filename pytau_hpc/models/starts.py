@@ -7,23 +7,20 @@ beyond the names of the variables. Called by the models' `starts`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
+from pytau_hpc.models.segmentation import States, best_segmentations, even_edges, hard_weights
+
 SMALL_SCALE = -2.0  # rho of an informed start: an sd of softplus(-2) = 0.13 in unconstrained space
 WIDE_SCALE = 0.0  # rho of PyMC's own start: an sd of 0.69
+FILLED = 0.95  # how much of a Dirichlet process' stick a start uses up; any share below one gives the same lengths
 
-# Segmentation is cheap beside the fit (some 0.1 s) and decides where the fit ends. On a real recording, four guesses
-# and one segmented start end up to 60 nats above the lowest loss known; these settings reach it in three of four seeds
-# and stay within 36 nats in the others.
-GUESSES = 32
-FIRST_ROUNDS = 3
-PROMISING = 8
-MAX_ROUNDS = 40
-SEGMENTATIONS = 3
+Cuts = TypeVar("Cuts")
+Values = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -39,223 +36,98 @@ class Start:
     """
 
     name: str
-    values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
     rho: float = SMALL_SCALE
 
-    def without_axes(self, **axes: int) -> Start:
-        """The same start for a model that lacks the named variables' given axes (each of length 1)."""
-        values = {
-            name: np.squeeze(value, axis=axes[name]) if name in axes else value
-            for name, value in self.values.items()
-        }
-        return replace(self, values=values)
 
-
-class States(Protocol):
-    """What the data say about states, for one kind of emission. `weights` has shape (trial, state, bin), 0 or 1."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(trial, neuron, bin)"""
-
-    def estimate(self, weights: np.ndarray) -> Mapping[str, np.ndarray]:
-        """The emission parameters of each state, given which bins belong to it."""
-
-    def log_density(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Log density of each bin in each state, shape (trial, state, bin), up to a constant."""
-
-
-@dataclass(frozen=True)
-class PoissonStates:
-    """Counts, int array of shape (trial, neuron, bin); one rate per neuron and state."""
-
-    counts: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        n_trials, n_neurons, n_bins = self.counts.shape
-        return n_trials, n_neurons, n_bins
-
-    def estimate(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {"lambda": _means(self.counts, weights) + 0.01}
-
-    def log_density(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
-        rates = parameters["lambda"]  # (neuron, state)
-        return np.matmul(np.log(rates).T, self.counts) - rates.sum(axis=0)[:, None]
-
-
-@dataclass(frozen=True)
-class GaussianStates:
-    """Real values, float array of shape (trial, dimension, bin); one mean per dimension and state."""
-
-    values: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        n_trials, n_dimensions, n_bins = self.values.shape
-        return n_trials, n_dimensions, n_bins
-
-    def estimate(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        mu = _means(self.values, weights)
-        residual = self.values - np.matmul(mu, weights)
-        floor = 1e-3 * (self.values.std() or 1.0)  # a series that fits perfectly still needs an sd
-        return {"mu": mu, "sigma": np.sqrt((residual**2).mean(axis=(0, 2))) + floor}
-
-    def log_density(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
-        mu, sigma = parameters["mu"], parameters["sigma"][:, None]
-        scaled, centres = self.values / sigma, mu / sigma
-        # The square of the data is the same in every state and drops out of the comparison.
-        return np.matmul(centres.T, scaled) - 0.5 * (centres**2).sum(axis=0)[:, None]
-
-
-def standard_starts(states: States, n_states: int, rng: np.random.Generator) -> list[Start]:
-    """The starts that every model of left-to-right states gets.
-
-    "segmented", and further down "segmented_2" and "segmented_3": each trial cut by dynamic programming
-    (`best_segmentations`). "even": even splits with their means. "prior": PyMC's initial point with a wide scale.
-    An engine that wants fewer takes the first ones.
-    """
-    with np.errstate(
-        all="ignore"
-    ):  # a start that overflows is a start that fails, which engines expect
-        return _standard_starts(states, n_states, rng)
-
-
-def _standard_starts(states: States, n_states: int, rng: np.random.Generator) -> list[Start]:
-    first, *others = [
-        _start_from("segmented", states, edges)
-        for edges in best_segmentations(states, n_states, rng)
-    ]
-    return [
-        first,
-        _start_from("even", states, even_edges(states.shape, n_states)),
-        Start("prior", {}, rho=WIDE_SCALE),
-        *(replace(other, name=f"segmented_{n}") for n, other in enumerate(others, start=2)),
-    ]
-
-
-def segment_means(data: np.ndarray, n_states: int) -> np.ndarray:
-    """Mean of each of `n_states` nearly equal stretches of bins.
+def standard_starts(
+    states: States,
+    n_states: int,
+    rng: np.random.Generator,
+    values_of: Callable[[np.ndarray, Values], Values],
+) -> list[Start]:
+    """The starts of a model whose trials all share the same left-to-right states; see `starts_of`.
 
     Parameters
     ----------
-    data : array, shape (…, bin)
-
-    Returns
-    -------
-    float array, shape (…, state)
+    states : the data, by their kind of emission
+    values_of : (edges, emission parameters) → the model's variables. Edges are ints of shape (trial, changepoint),
+        the first bin of states 1, 2, …; the parameters are what `states.estimate` gives
     """
-    parts = np.array_split(np.asarray(data, dtype=np.float64), n_states, axis=-1)
-    return np.stack([part.mean(axis=-1) for part in parts], axis=-1)
+    with np.errstate(all="ignore"):  # a start that overflows is a start that fails
+        found = best_segmentations(states, n_states, rng)
+
+    def values(edges: np.ndarray) -> Values:
+        return values_of(edges, states.estimate(hard_weights(edges, states.shape[-1])))
+
+    return starts_of(found, even_edges(states.shape, n_states), values)
 
 
-def even_edges(shape: tuple[int, int, int], n_states: int) -> np.ndarray:
-    """First bin of states 1, 2, … when the bins are split evenly; int array, shape (trial, changepoint)."""
-    n_trials, _, n_bins = shape
-    edges = np.round(np.arange(1, n_states) * n_bins / n_states).astype(np.int64)
-    return np.broadcast_to(edges, (n_trials, n_states - 1))
+def starts_of(
+    found: Sequence[Cuts], even: Cuts, values_of: Callable[[Cuts], Values]
+) -> list[Start]:
+    """Starts of cuts that were found, the best first, and the two that every model gets.
 
-
-def best_segmentations(states: States, n_states: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Cut every trial so that the trials together are most likely under shared emission parameters.
-
-    Alternates between estimating the parameters and cutting each trial optimally, which finds a local optimum only.
-    So it begins from even splits and from `GUESSES` random ones, gives all of them a few rounds, follows the
-    `PROMISING` best to the end, and returns up to `SEGMENTATIONS` different results, the best first.
-
-    Returns
-    -------
-    int arrays, shape (trial, changepoint): first bin of states 1, 2, …
+    "segmented", and further down "segmented_2" and "segmented_3": what was `found`. "even": even splits with the
+    means of their bins. "prior": PyMC's initial point with a wide scale. An engine that wants fewer takes the first
+    ones.
     """
-    guesses = [even_edges(states.shape, n_states)]
-    guesses += [
-        _random_edges(states.shape, n_states, rng, each=bool(n % 2)) for n in range(GUESSES)
-    ]
-    tried = [_refine(states, edges, FIRST_ROUNDS) for edges in guesses]
-    tried.sort(key=lambda result: -result[0])
-    refined = [_refine(states, edges, MAX_ROUNDS) for _, edges in tried[:PROMISING]]
-    refined.sort(key=lambda result: -result[0])
-    different: list[np.ndarray] = []
-    for _, edges in refined:
-        if not any(np.array_equal(edges, other) for other in different):
-            different.append(edges)
-    return different[:SEGMENTATIONS]
+    with np.errstate(all="ignore"):  # a start that overflows is one that engines expect to fail
+        segmented = [Start("segmented", values_of(cuts)) for cuts in found[:1]]
+        others = [
+            Start(f"segmented_{number}", values_of(cuts))
+            for number, cuts in enumerate(found[1:], start=2)
+        ]
+        return [
+            *segmented,
+            Start("even", values_of(even)),
+            Start("prior", {}, rho=WIDE_SCALE),
+            *others,
+        ]
 
 
-def _random_edges(
-    shape: tuple[int, int, int], n_states: int, rng: np.random.Generator, *, each: bool
-) -> np.ndarray:
-    """Random cuts, different in each trial or the same in all; every state has at least one bin."""
-    n_trials, _, n_bins = shape
-    places = np.broadcast_to(np.arange(1, n_bins), (n_trials if each else 1, n_bins - 1))
-    cuts = np.sort(rng.permuted(places, axis=1)[:, : n_states - 1], axis=1)
-    return np.broadcast_to(cuts, (n_trials, n_states - 1))
+def tau_latent(edges: np.ndarray, last: int) -> np.ndarray:
+    """Changepoints as shares of `last`, the largest `tau`, for cuts in front of the bins `edges`.
+
+    A sigmoid centred half a bin before the first bin of the new state separates it from the last of the old one.
+    """
+    return np.clip((edges - 0.5) / last, 0.02, 0.98)
 
 
-def _refine(states: States, edges: np.ndarray, rounds: int) -> tuple[float, np.ndarray]:
-    score = -np.inf
-    for _ in range(rounds):
-        parameters = states.estimate(hard_weights(edges, states.shape[-1]))
-        score, new_edges = cut(states.log_density(parameters))
-        if np.array_equal(new_edges, edges):
-            break
-        edges = new_edges
-    return score, edges
-
-
-def cut(log_density: np.ndarray) -> tuple[float, np.ndarray]:
-    """Cut each trial into states 0, 1, 2, … in this order, each at least one bin long, as likely as possible.
+def chain_of_exponentials(leaf: np.ndarray, axes: Sequence[int], top: Any) -> list[np.ndarray]:
+    """Likely values of the parents of exponential variables, whose rates are exponential variables in turn.
 
     Parameters
     ----------
-    log_density : shape (trial, state, bin)
+    leaf : positive values of the lowest level
+    axes : for each level above it, from the lowest, the axis that its children have and it has not
+    top : rate of the highest level, broadcast against it
 
     Returns
     -------
-    total log density of the best cuts; int array, shape (trial, changepoint): first bin of states 1, 2, …
+    One array per level above `leaf`, the lowest first: fixed point of each level's conditional mean,
+    (1 + number of children) / (rate of its own + sum of its children)
     """
-    n_trials, n_states, n_bins = log_density.shape
-    # total[:, k, t]: the first t bins, had they all been in state k
-    total = np.concatenate(
-        [np.zeros((n_trials, n_states, 1)), log_density.cumsum(axis=-1)], axis=-1
-    )
-    times = np.arange(n_bins + 1)
-    best = np.where(times >= 1, total[:, 0], -np.inf)
-    came_from = []
-    for state in range(1, n_states):
-        gain = best - total[:, state]  # of entering this state at each time
-        running = np.maximum.accumulate(gain, axis=-1)
-        at_best = np.maximum.accumulate(np.where(gain >= running, times, 0), axis=-1)
-        # One bin at least: to have left after t bins, the state was entered after t - 1 at the latest.
-        entered = np.concatenate([np.zeros((n_trials, 1), np.int64), at_best[:, :-1]], axis=-1)
-        before = np.concatenate([np.full((n_trials, 1), -np.inf), running[:, :-1]], axis=-1)
-        best = total[:, state] + before
-        came_from.append(entered)
-    edges = np.empty((n_trials, n_states - 1), dtype=np.int64)
-    end = np.full(n_trials, n_bins)
-    for state in range(n_states - 1, 0, -1):
-        end = came_from[state - 1][np.arange(n_trials), end]
-        edges[:, state - 1] = end
-    return float(best[:, -1].sum()), edges
+    levels = [leaf]
+    for axis in axes:
+        levels.append(1.0 / levels[-1].mean(axis=axis))
+    for _ in range(30):
+        for index, axis in enumerate(axes, start=1):
+            children = levels[index - 1]
+            if index + 1 < len(levels):
+                rate = np.expand_dims(levels[index + 1], axes[index])
+            else:
+                rate = np.broadcast_to(top, levels[index].shape)
+            levels[index] = (1 + children.shape[axis]) / (rate + children.sum(axis=axis))
+    return levels[1:]
 
 
-def hard_weights(edges: np.ndarray, n_bins: int) -> np.ndarray:
-    """Which state each bin is in, float array of 0 and 1, shape (trial, state, bin)."""
-    state_of_bin = (np.arange(n_bins) >= edges[..., None]).sum(axis=-2)  # (trial, bin)
-    n_states = edges.shape[-1] + 1
-    return (state_of_bin[:, None, :] == np.arange(n_states)[:, None]).astype(np.float64)
-
-
-def _means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean of each neuron in each state, shape (neuron, state); a state without bins gets the overall mean."""
-    sums = np.matmul(values, weights.swapaxes(1, 2)).sum(axis=0)
-    bins = weights.sum(axis=(0, 2))
-    overall = values.mean(axis=(0, 2))[:, None]
-    return np.where(bins > 0, sums / np.maximum(bins, 1), overall)
-
-
-def _start_from(name: str, states: States, edges: np.ndarray) -> Start:
-    n_bins = states.shape[-1]
-    # A sigmoid centred half a bin before the first bin of the new state separates it from the last of the old one.
-    latent = np.clip((edges - 0.5) / (n_bins - 1), 0.02, 0.98)
-    return Start(name, {**states.estimate(hard_weights(edges, n_bins)), "tau_latent": latent})
+def stick_values(edges: np.ndarray, n_bins: int) -> dict[str, np.ndarray]:
+    """The variables of `changepoints.sticks`, for cuts in front of the bins `edges`, shape ([trial,] changepoint)."""
+    ends = np.full((*edges.shape[:-1], 1), float(n_bins))
+    places = np.concatenate([0 * ends, edges - 0.5, ends], axis=-1)
+    taken = FILLED * np.diff(places, axis=-1) / n_bins
+    beta = taken / (1 - np.cumsum(taken, axis=-1) + taken)
+    # The mean of `alpha` given these, with the prior's own parameters at their means.
+    alpha = (10.0 + beta.size) / (1.5 - np.log1p(-beta).sum())
+    return {"alpha": np.asarray(alpha), "beta": beta}

@@ -1,4 +1,7 @@
-"""Pictures: a raster with the changepoints that a fit found, and ELBO against the number of states."""
+"""Pictures: colours of states, the demo's raster with changepoints, and ELBO against the number of states.
+
+Pictures of one fit are in `fit_axes` (parts) and `fit_figures` (whole ones), PyTau's in `pytau_figures`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,18 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
+#: Paul Tol's "bright" scheme, which the colour-blind can tell apart.
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
+
+
+def state_colours(n_states: int) -> list[Any]:
+    """One colour for each state, the same in every picture; from an ordered map where there are many states."""
+    if n_states <= len(_COLOURS):
+        return list(_COLOURS[:n_states])
+    from matplotlib import colormaps
+
+    ordered = colormaps["viridis"]
+    return [ordered(state / (n_states - 1)) for state in range(n_states)]
 
 
 def raster_with_changepoints(
@@ -43,13 +57,13 @@ def raster_with_changepoints(
         linewidths=0,
         zorder=2,
     )
+    colours = state_colours(changepoints_ms.shape[-1] + 1)
     for trial in range(n_trials):
         edges = [start, *changepoints_ms[trial], end]
         low, high = trial * n_neurons - 0.5, (trial + 1) * n_neurons - 0.5
         for state, (left, right) in enumerate(itertools.pairwise(edges)):
-            colour = _COLOURS[state % len(_COLOURS)]
             axes.fill_between(
-                [left, right], low, high, color=colour, alpha=0.35, linewidth=0, zorder=1
+                [left, right], low, high, color=colours[state], alpha=0.35, linewidth=0, zorder=1
             )
         axes.vlines(
             true_ms[trial], low, high, color="black", linewidth=1.0, linestyles="solid", zorder=3

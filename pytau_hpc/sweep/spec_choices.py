@@ -110,6 +110,11 @@ class _Choices(Findings):
                     address,
                     f"`{address_text(address)}` must be like its default {shown(default)}, got {shown(value)}",
                 )
+            else:
+                try:
+                    model.resolve_options({key: value})
+                except UserError as error:
+                    self.note(address, error.message, help=error.help)
 
     def methods(self, fit: Mapping[str, Any]) -> None:
         """Settings of the methods, under `fit` and as axes: each value alone, then the rest together."""

@@ -93,7 +93,25 @@ def assert_same_bits(one: Posterior, other: Posterior) -> None:
 # ------------------------------------------------------------------------------------------------------------- results
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+# More than three seconds of compiling each.
+LARGE = {
+    "all_taste_poisson",
+    "all_taste_poisson_varsig_fixed",
+    "all_taste_poisson_trial_switch",
+    "categorical_changepoint_2d",
+    "single_taste_poisson_trial_switch",
+    "single_taste_poisson_varsig",
+    "gaussian_changepoint_mean_dirichlet",
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else [])
+        for name in sorted(MODELS)
+    ],
+)
 def test_changepoints_that_were_simulated_are_found(name):
     """With the defaults; the fit says of itself that it converged, and describes every variable."""
     kind = MODELS[name]
@@ -107,8 +125,12 @@ def test_changepoints_that_were_simulated_are_found(name):
     assert set(posterior.draws) == set(kind.posterior_dims)
     assert all(len(draws) == 300 for draws in posterior.draws.values())
     assert posterior.elbo_se < 0.5
-    # The trace's last entry is another estimate of the same number.
-    assert posterior.elbo == pytest.approx(-posterior.loss[-1], abs=1.0)
+    if len(made.switches):
+        found = np.median(posterior.draws["tau_trial"], axis=0)
+        assert np.abs(found - made.switches).max() < 0.6
+    # The trace's last entry is another estimate of the same number, from fewer draws.
+    few = posterior.elbo_se * np.sqrt(2048 / jax_programs.BATCH)
+    assert posterior.elbo == pytest.approx(-posterior.loss[-1], abs=4 * few)
 
 
 def two_levels() -> np.ndarray:

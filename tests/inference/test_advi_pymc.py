@@ -20,7 +20,8 @@ import pytest
 
 from pytau_hpc.errors import Interrupted, NonFinite
 from pytau_hpc.inference import advi_pymc
-from pytau_hpc.inference.advi_pymc import MeanField, elbo_of, even_start, fit, has_settled
+from pytau_hpc.inference.advi_pymc import even_start, fit, has_settled
+from pytau_hpc.inference.approximation import FullRank, MeanField, draws_of, elbo_of
 from pytau_hpc.inference.checkpoint import Checkpoint, CheckpointLike, NullCheckpoint
 from pytau_hpc.inference.posterior import Posterior
 from pytau_hpc.models import MODELS
@@ -180,6 +181,62 @@ def test_a_state_that_is_not_this_models_starts_the_fit_over(tmp_path):
 
     assert "does not fit" in str(posterior.info["restarted"])
     assert posterior.loss.size == ITERATIONS
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_of_several_restarts_the_best_is_kept_and_their_spread_is_told(tmp_path, uninterrupted):
+    """The first is the fit without restarts; interrupted in the second, they go on from there, bit for bit."""
+    settings = {"restarts": 3}
+    whole = fit_counts(settings=settings)
+    first = a_checkpoint(tmp_path, 1, interval_s=0.0)
+    first._on_save = lambda done: first.request_stop() if done == ITERATIONS + CHUNK else None
+    with pytest.raises(Interrupted) as stopped:
+        fit_counts(first, settings=settings)
+    assert stopped.value.iteration == ITERATIONS + CHUNK
+    resumed = fit_counts(a_checkpoint(tmp_path, 2), settings=settings)
+
+    assert_same_bits(resumed, whole)
+    elbos = [whole.info[f"elbo_{number}"] for number in range(3)]
+    assert elbos[0] == uninterrupted.elbo
+    assert len(set(elbos)) == 3
+    assert whole.elbo == max(elbos)
+    assert whole.info["restart"] == elbos.index(max(elbos))
+    assert whole.info["elbo_spread"] == pytest.approx(max(elbos) - min(elbos))
+    assert whole.iterations == whole.loss.size == ITERATIONS
+    assert "restarts" not in uninterrupted.info
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_a_full_rank_fit_resumes_and_gives_other_draws_than_a_mean_field_one(
+    tmp_path, uninterrupted
+):
+    """PyTau's own string asks for it and does not get it; here it is one setting."""
+    settings = {"approximation": "full_rank"}
+    whole = fit_counts(settings=settings)
+    first = a_checkpoint(tmp_path, 1)
+    first.request_stop()
+    with pytest.raises(Interrupted):
+        fit_counts(first, settings=settings)
+    resumed = fit_counts(a_checkpoint(tmp_path, 2), settings=settings)
+
+    assert_same_bits(resumed, whole)
+    assert "full-rank" in whole.info["algorithm"]
+    assert not np.array_equal(whole.draws["tau"], uninterrupted.draws["tau"])
+
+
+def test_a_full_rank_normal_has_its_own_covariance_and_its_exact_elbo():
+    """Where the posterior is a correlated normal, the ELBO of that normal is the evidence, without noise."""
+    factor = np.array([[1.0, 0.0], [0.8, 0.6]])
+    with pm.Model() as model:
+        pm.MvNormal("x", mu=np.zeros(2), cov=factor @ factor.T)
+    exact = FullRank(mean=np.zeros(2), factor=factor, parts={"x": (slice(0, 2), (2,))})
+
+    elbo, elbo_se = elbo_of(model, exact, np.random.default_rng(1), 200)
+    draws = draws_of(model, ["x"], exact, 4000, np.random.default_rng(2))["x"]
+
+    assert elbo == pytest.approx(0.0, abs=1e-10)
+    assert elbo_se < 1e-10
+    np.testing.assert_allclose(np.cov(draws.T), factor @ factor.T, atol=0.08)
 
 
 @pytest.mark.usefixtures("interpreted")

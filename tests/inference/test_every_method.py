@@ -5,14 +5,27 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+from importlib.util import find_spec
 
 import pytest
 
 from pytau_hpc.errors import UserError
 from pytau_hpc.files import canonical_json
-from pytau_hpc.inference import METHODS, MethodKind
+from pytau_hpc.inference import METHODS, MethodKind, nuts
 
-ENGINES = [(name, engine) for name, kind in sorted(METHODS.items()) for engine in kind.engines]
+#: Those whose packages are here.
+ENGINES = [
+    (name, engine)
+    for name, kind in sorted(METHODS.items())
+    for engine in kind.engines
+    if engine not in nuts.OPTIONAL or find_spec(engine) is not None
+]
+WHOLE_NUMBERS = [
+    (name, engine, key)
+    for name, engine in ENGINES
+    for key in ("iterations", "draws", "tune", "chains")
+    if key in METHODS[name].settings
+]
 every_method = pytest.mark.parametrize("name", sorted(METHODS))
 every_engine = pytest.mark.parametrize(("name", "engine"), ENGINES)
 
@@ -49,8 +62,7 @@ def test_saying_the_default_changes_nothing(name, engine):
     )
 
 
-@every_engine
-@pytest.mark.parametrize("key", ["iterations", "draws"])
+@pytest.mark.parametrize(("name", "engine", "key"), WHOLE_NUMBERS)
 def test_a_setting_that_matters_changes_the_resolved_settings(name, engine, key):
     """Two fits that differ must not share an id."""
     resolve = METHODS[name].resolve
@@ -96,8 +108,8 @@ def test_an_impossible_value_is_a_user_error_that_names_the_setting(name, wrong)
 @every_method
 def test_an_unknown_setting_gets_a_suggestion(name):
     """A misspelt setting would otherwise be a fit with the default."""
-    with pytest.raises(UserError, match="did you mean `iterations`"):
-        METHODS[name].resolve({"iteration": 100})
+    with pytest.raises(UserError, match="did you mean `draws`"):
+        METHODS[name].resolve({"drawss": 100})
 
 
 @every_method
@@ -124,7 +136,7 @@ def test_the_pymc_engine_runs_as_long_as_pytau_does():
     assert METHODS["advi"].resolve({"engine": "pymc"})["iterations"] == 80_000
 
 
-@pytest.mark.parametrize("wrong", [{"learning_rate": 0.1}, {"restarts": 3}], ids=str)
+@pytest.mark.parametrize("wrong", [{"learning_rate": 0.1}, {"elbo_draws": 3}], ids=str)
 def test_settings_of_the_jax_engine_are_refused_for_the_pymc_engine(wrong):
     """They would be ignored."""
     with pytest.raises(UserError, match="engine pymc"):
@@ -140,3 +152,41 @@ def test_a_budget_of_the_jax_engine_is_divided_without_a_rest(iterations):
     assert settings["explore_iterations"] >= 1
     assert settings["anneal_iterations"] >= 0
     assert settings["explore_iterations"] + settings["anneal_iterations"] <= iterations
+
+
+def test_a_full_rank_fit_needs_the_engine_that_has_it():
+    """At plan time; and a mean-field fit keeps the id that it always had."""
+    resolve = METHODS["advi"].resolve
+
+    with pytest.raises(UserError, match="full_rank` needs `engine: pymc`"):
+        resolve({"approximation": "full_rank"})
+
+    assert resolve({"engine": "pymc", "approximation": "full_rank"})["approximation"] == "full_rank"
+    assert resolve({"engine": "pymc", "restarts": 8})["restarts"] == 8
+    said = resolve({"engine": "pymc", "approximation": "mean_field", "restarts": 1})
+    assert said == resolve({"engine": "pymc"})
+
+
+@pytest.mark.parametrize("engine", nuts.OPTIONAL)
+def test_a_sampler_that_is_not_installed_is_refused_with_a_way_out(engine):
+    """By `plan`, where it costs nothing, not by every task."""
+    if find_spec(engine) is not None:
+        pytest.skip(f"{engine} is installed")
+
+    with pytest.raises(UserError, match=f"needs the package {engine}") as refused:
+        METHODS["nuts"].resolve({"engine": engine})
+
+    assert "pytau_hpc[samplers]" in refused.value.help
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"draws": 3}, {"chains": 0}, {"target_accept": 1.0}, {"max_tree_depth": 16}, {"tune": 0.5}],
+    ids=str,
+)
+def test_an_impossible_setting_of_nuts_is_named(wrong):
+    """With what it must be."""
+    [key] = wrong
+
+    with pytest.raises(UserError, match=f"`{key}` must be"):
+        METHODS["nuts"].resolve(wrong)

@@ -13,7 +13,7 @@ from pytau_hpc.models import MODELS
 from tests.models.references import displaced, wave
 
 jax = pytest.importorskip("jax")
-jax.config.update("jax_enable_x64", True)
+compiled = pytest.importorskip("pytau_hpc.inference.jax_programs").compiled
 pm = pytest.importorskip("pymc")
 
 every_model = pytest.mark.parametrize("name", sorted(MODELS))
@@ -37,12 +37,19 @@ def density_in_jax(
     low: Lowered, point: dict[str, np.ndarray], inputs: dict[str, np.ndarray]
 ) -> float:
     """Traced, as the engine does it, with the data as arguments."""
-    traced = jax.jit(lambda data, free: low.log_density(data)(free))
-    return float(traced(list(inputs.values()), [point[key] for key in low.names]))
+    arguments = list(inputs.values()), [point[key] for key in low.names]
+    return float(compiled(lambda data, free: low.log_density(data)(free), *arguments)(*arguments))
 
 
 @every_model
-@pytest.mark.parametrize(("ends", "n_states"), [((6,), 2), ((3, 2, 9), 4), ((2, 5, 17), 3)])
+@pytest.mark.parametrize(
+    ("ends", "n_states"),
+    [
+        ((3, 2, 9), 4),
+        pytest.param((6,), 2, marks=pytest.mark.slow),
+        pytest.param((2, 3, 5, 17), 3, marks=pytest.mark.slow),
+    ],
+)
 def test_one_lowering_serves_any_shape_and_number_of_states(name, ends, n_states):
     """Value of JAX and of PyTensor for other data than it was lowered for, and of a model built for those data."""
     kind, low = MODELS[name], lowered(name)
@@ -68,7 +75,8 @@ def test_the_gradient_is_the_slope_of_the_density(name):
     direction = {key: wave(value.shape, 0.1) for key, value in point.items()}
     density = low.log_density(list(inputs.values()))
 
-    slopes = jax.jit(jax.grad(density))([point[key] for key in low.names])
+    free = [point[key] for key in low.names]
+    slopes = compiled(jax.grad(density), free)(free)
 
     step = 1e-5
     ahead, behind = (

@@ -355,6 +355,9 @@ def test_options_belong_to_every_model_of_the_grid():
     assert checked(MINIMAL + "fit: {model_options: {kind: b}}\n").model_options == {"kind": "b"}
     with pytest.raises(SpecInvalid, match="must be like its default"):
         checked(MINIMAL + "fit: {model_options: {kind: 3}}\n")
+    switching = changed("[single_taste_poisson]", "[single_taste_poisson_trial_switch]")
+    with pytest.raises(SpecInvalid, match="must be at least 2, got 1"):
+        checked(switching + "fit: {model_options: {switch_components: 1}}\n")
     other = "model: [single_taste_poisson, poisson_changepoint_1d]"
     with pytest.raises(SpecInvalid, match="poisson_changepoint_1d has no option `width`"):
         checked(changed("model: [single_taste_poisson]", other + "\n  width: [1]"))

@@ -1,0 +1,95 @@
+"""Read a .pkl that PyTau wrote. Unpickling runs code from the file: only for files that one has made oneself.
+
+Nothing in this package does this by itself; see `changepoint_analysis.PklHandler.from_trusted_pickle`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pytau_hpc.analysis.fitted import Fitted, LossTrace, Raw, TimeAxis
+from pytau_hpc.data import reader_of
+from pytau_hpc.errors import UserError
+from pytau_hpc.sweep.point import Selection, Session
+
+_AXES = {1: ("bin",), 2: ("neuron", "bin"), 3: ("trial", "neuron", "bin")}
+_TASTES = ("taste", "trial", "neuron", "bin")
+
+
+def read_trusted_pickle(path: Path) -> tuple[Fitted, dict[str, Any]]:
+    """Read one of PyTau's files, and return its contents in our form and as they are.
+
+    Raises
+    ------
+    UserError : not one of PyTau's files, or one whose draws could not be saved
+    """
+    import pickle
+
+    try:
+        contents = pickle.loads(path.read_bytes())
+    except (OSError, pickle.UnpicklingError, EOFError, ImportError, AttributeError) as error:
+        raise UserError(f"{path} cannot be unpickled: {error}") from error
+    try:
+        metadata, model_data = contents["metadata"], contents["model_data"]
+        tau, observed = np.asarray(model_data["tau"]), np.asarray(model_data["data"])
+    except (KeyError, TypeError, IndexError) as error:
+        raise UserError(f"{path} does not hold what PyTau saves of a fit: {error!r}") from error
+    if tau.ndim < 2 or not 1 <= observed.ndim <= len(_TASTES):
+        raise UserError(f"{path} holds no draws of changepoints, or no data")
+    return _fitted(path, metadata, model_data, tau, observed), contents
+
+
+def _fitted(
+    path: Path, metadata: Any, model_data: Any, tau: np.ndarray, observed: np.ndarray
+) -> Fitted:
+    dims = _AXES.get(observed.ndim, _TASTES)
+    outer = dims[: max(0, dims.index("neuron"))] if "neuron" in dims else ()
+    if tau.ndim == 3 and len(outer) == 2:
+        # PyTau has the trials of all tastes one after the other.
+        tau = tau.reshape(len(tau), *observed.shape[:2], tau.shape[-1])
+    tau_dims = (*(outer if tau.ndim == 2 + len(outer) else ()), "changepoint")
+    window, width = metadata["preprocess"]["time_lims"], metadata["preprocess"]["bin_width"]
+    rates = model_data.get("lambda")
+    hist = getattr(model_data.get("approx"), "hist", None)
+    return Fitted(
+        name=str(metadata.get("data", {}).get("basename") or path.stem),
+        model=str(metadata.get("model", {}).get("model_template_name") or "PyTau"),
+        values="counts" if observed.dtype.kind in "biu" else "real",
+        tau=tau,
+        tau_dims=tau_dims,
+        observed=observed,
+        observed_dims=dims,
+        states={}
+        if rates is None or np.ndim(rates) != 3 or np.shape(rates)[-1] != tau.shape[-1] + 1
+        # PyTau has the neurons first.
+        else {"lambda": (("draw", "neuron", "state"), np.swapaxes(rates, 0, 1))},
+        time=TimeAxis(start=window[0], step=width, unit="ms"),
+        loss=None
+        if hist is None
+        else LossTrace(hist=np.asarray(hist), iteration=np.arange(1, len(hist) + 1)),
+        quality={},
+        metadata=metadata,
+        raw=partial(raw_of_folder, metadata.get("data", {})),
+    )
+
+
+def raw_of_folder(data: Any) -> Raw:
+    """The spikes that PyTau's metadata point to: a folder of blech_clust, a region, and a taste or "all".
+
+    Raises
+    ------
+    BadData : they are not there
+    """
+    taste = data["taste_num"]
+    recording = reader_of("blech_hdf5").read(
+        Session(name=str(data["data_dir"]), animal="", date="", path=str(data["data_dir"])),
+        Selection(
+            taste=taste if taste == "all" else int(taste), region=str(data["region_name"]).lower()
+        ),
+        {"animals": {}, "dates": {}},
+    )
+    return Raw(activity=recording.array, valid=(0, recording.array.shape[-1]))

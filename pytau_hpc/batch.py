@@ -1,0 +1,198 @@
+"""A grid of parameters over all sessions of a folder, as a sweep on this computer.
+
+The grid becomes a spec, ``sweeps/<name>.yaml``, that can be edited, planned and sent to a cluster later. The name
+follows from what is asked for, so the same call goes on where it stopped. Called by `utils.batch_utils`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytau_hpc.choose import Command
+from pytau_hpc.data import READERS
+from pytau_hpc.data.load import located
+from pytau_hpc.data.session_folders import sessions_below
+from pytau_hpc.errors import UserError
+from pytau_hpc.executors.profile import find_profile
+from pytau_hpc.files import canonical_json, sha256_text, write_atomic
+from pytau_hpc.one_point import as_spelt, default_taste
+from pytau_hpc.plan import plan
+from pytau_hpc.prepare import Order, Prepared
+from pytau_hpc.pytau_words import (
+    BIN_WIDTH_S,
+    MODEL_TYPE,
+    STATES,
+    TIME_LIMS_S,
+    milliseconds,
+    values_in_spec_words,
+    window_ms,
+)
+from pytau_hpc.submit import Done, submit
+from pytau_hpc.sweep.point import Session
+from pytau_hpc.sweep.run_dir import SweepDir
+
+_FORMAT = "blech_hdf5"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A planned grid: its sweep, how many fits it has, and how many of these were done before."""
+
+    sweep: SweepDir
+    n_points: int
+    n_done: int
+    notes: tuple[str, ...]
+
+
+def plan_batch(
+    data_dir: Path,
+    param_grid: Mapping[str, Any],
+    *,
+    study: Path,
+    name: str | None = None,
+    animal: str | None = None,
+    date: str | None = None,
+) -> Batch:
+    """Write the grid as a spec and plan it; nothing is fitted.
+
+    Parameters
+    ----------
+    data_dir, animal, date : which sessions, see `data.session_folders`
+    param_grid : by name, in PyTau's words (seconds) or those of a spec (ms), a list of values or one value
+    study : folder that gets ``sweeps/`` and ``models/``
+    name : of the sweep
+
+    Raises
+    ------
+    UserError, BadData, SpecInvalid : this cannot be planned; everything that is wrong
+    """
+    grid = _grid(param_grid)
+    study.mkdir(parents=True, exist_ok=True)
+    sessions = sessions_below(READERS[_FORMAT], data_dir, study=study, animal=animal, date=date)
+    _spell_regions(grid, sessions[0], study)
+    if name is None:
+        asked = [os.path.relpath(Path(data_dir).expanduser(), study), animal, date, grid]
+        name = f"batch-{sha256_text(canonical_json(asked))[:8]}"
+    folder = study / "sweeps"
+    path = folder / f"{name}.yaml"
+    folder.mkdir(exist_ok=True)
+    write_atomic(path, _spec_text(name, [_entry(one, study, folder) for one in sessions], grid))
+    planned = plan(path, study)
+    return Batch(
+        sweep=SweepDir(planned.sweep_dir),
+        n_points=len(planned.points),
+        n_done=len(planned.done),
+        notes=planned.notes,
+    )
+
+
+def run_batch(
+    batch: Batch,
+    n_jobs: int | None,
+    *,
+    started: Callable[[Prepared], None] = lambda prepared: None,
+    tick: Callable[[], None] = lambda: None,
+) -> Done:
+    """Fit what is not done, and try again what may be tried again, with so many workers; return when they have ended.
+
+    Parameters
+    ----------
+    n_jobs : workers at once; None for one a processor
+    started : called with what will be fitted; `tick`, again and again while it is
+    """
+
+    def confirm(prepared: Prepared) -> bool:
+        started(prepared)
+        return True
+
+    order = Order(command=Command.RESUME, profile=find_profile("local"), workers=n_jobs)
+    return submit(batch.sweep, order, confirm=confirm, tick=tick)
+
+
+def workers_of(n_jobs: Any) -> int | None:
+    """`n_jobs` as joblib has it: a number, or -1 for as many as there are processors.
+
+    Raises
+    ------
+    UserError : neither
+    """
+    if n_jobs in (None, -1):
+        return None
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs < 1:
+        raise UserError(f"n_jobs must be a number from 1, or -1 for all processors, not {n_jobs!r}")
+    return n_jobs
+
+
+def _grid(param_grid: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The grid of a spec.
+
+    Raises
+    ------
+    UserError : two names for one axis, or a value that cannot be one
+    """
+    grid: dict[str, list[Any]] = {}
+    for name, values in param_grid.items():
+        try:
+            axis, listed = values_in_spec_words(name, values)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"`{name}`: {values!r} cannot be an axis of a grid: {error}") from error
+        if axis in grid:
+            raise UserError(f"`{name}` is given twice, under two names ({axis})")
+        grid[axis] = listed
+    grid.setdefault("window_ms", [window_ms("time_lims", TIME_LIMS_S)])
+    grid.setdefault("bin_ms", [milliseconds("bin_width", BIN_WIDTH_S)])
+    grid.setdefault("model", [MODEL_TYPE])
+    grid.setdefault("n_states", [STATES])
+    tastes = {default_taste(model) for model in grid["model"]}
+    if "taste" not in grid and len(tastes) == 1:
+        grid["taste"] = [*tastes]
+    if "taste" not in grid:
+        of_all = [one for one in grid["model"] if default_taste(one) == "all"]
+        raise UserError(
+            f"{', '.join(of_all)} takes all tastes together, the other models take one",
+            help="make two batches of it",
+        )
+    return grid
+
+
+def _spell_regions(grid: dict[str, list[Any]], session: Session, study: Path) -> None:
+    if "region" in grid:
+        known = READERS[_FORMAT].values(located(session, study), {}).regions
+        spelt = ["all" if one is None else as_spelt(str(one), known) for one in grid["region"]]
+        grid["region"] = [*dict.fromkeys(spelt)]
+
+
+def _spec_text(name: str, sessions: Sequence[Any], grid: Mapping[str, Any]) -> str:
+    """A spec as a person would lay it out; its values as JSON, which is YAML without YAML's traps."""
+    return "\n".join(
+        [
+            "# written by batch_fit_models",
+            f"name: {_json(name)}",
+            "data:",
+            f"  format: {_FORMAT}",
+            "  sessions:",
+            *(f"  - {_json(one)}" for one in sessions),
+            "grid:",
+            *(f"  {_json(axis)}: {_json(values)}" for axis, values in grid.items()),
+            "",
+        ]
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _entry(session: Session, study: Path, folder: Path) -> str | dict[str, str]:
+    """A session as the spec names it; paths in a spec are relative to its folder."""
+    path = Path(session.path)
+    shown = session.path if path.is_absolute() else os.path.relpath(study / path, folder)
+    stem = path.stem if (study / path).is_file() else path.name
+    if session.name == stem and session.animal == stem.split("_")[0]:
+        return shown
+    return {"path": shown, "session": session.name, "animal": session.animal, "date": session.date}

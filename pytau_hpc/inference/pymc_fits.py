@@ -1,0 +1,179 @@
+"""Fits of a PyMC model by PyMC itself, with PyMC's own objects as results: what PyTau's `advi_fit` and `mcmc_fit` do.
+
+For notebooks and scripts. No checkpoints, no result file, and a C compiler at work for a minute; sweeps and
+`FitHandler` use `inference.METHODS` instead. Called by the door `changepoint_model`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import cached_property
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from pytau_hpc.errors import UserError, did_you_mean
+from pytau_hpc.inference.advi import APPROXIMATIONS
+from pytau_hpc.inference.advi_pymc import even_start
+from pytau_hpc.inference.result_file import OBSERVED
+
+
+def advi(
+    model: Any,
+    *,
+    iterations: int,
+    approximation: str = "mean_field",
+    tolerance: float | None = None,
+    seed: int = 0,
+    progressbar: bool = False,
+) -> Any:
+    """Fit by ADVI and return PyMC's approximation, with `hist` (the loss, a draw a step) and `sample`.
+
+    Parameters
+    ----------
+    approximation : "mean_field", which is what PyTau runs whatever its pages say, or "full_rank"
+    tolerance : stop when the parameters change by less, relative to themselves, over 100 iterations
+
+    Raises
+    ------
+    UserError : no such approximation
+    """
+    import pymc as pm
+
+    if approximation not in APPROXIMATIONS:
+        raise UserError(
+            f"`approximation` must be one of {', '.join(APPROXIMATIONS)}, got {approximation!r}",
+            help=did_you_mean(str(approximation), APPROXIMATIONS),
+        )
+    kind = {"mean_field": pm.ADVI, "full_rank": pm.FullRankADVI}[approximation]
+    callbacks = None
+    if tolerance is not None:
+        callbacks = [pm.callbacks.CheckParametersConvergence(tolerance=tolerance)]
+    with model:
+        method = kind(start=even_start(model), random_seed=seed)
+        approx = pm.fit(n=iterations, method=method, callbacks=callbacks, progressbar=progressbar)
+    loss = np.asarray(approx.hist)
+    if not np.isfinite(loss).all():
+        warnings.warn(
+            f"{int((~np.isfinite(loss)).sum())} of {loss.size} losses of this fit are not finite: "
+            "look at the data (check_data_quality), and at the model's priors",
+            stacklevel=3,
+        )
+    return approx
+
+
+def nuts(
+    model: Any,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    cores: int,
+    target_accept: float = 0.8,
+    nuts_sampler: str = "pymc",
+    seed: int = 0,
+    progressbar: bool = False,
+    more: Mapping[str, Any] | None = None,
+) -> Any:
+    """Draw with PyMC's `sample`, from evenly spaced changepoints.
+
+    Returns
+    -------
+    `arviz.InferenceData` or `xarray.DataTree`, whichever PyMC makes
+
+    Raises
+    ------
+    UserError : the package of `nuts_sampler` is not installed
+    """
+    import pymc as pm
+
+    if nuts_sampler != "pymc" and find_spec(nuts_sampler) is None:
+        raise UserError(
+            f"the package {nuts_sampler} is not installed here",
+            help="install pytau_hpc[samplers], or take PyMC's own sampler",
+        )
+    with model:
+        return pm.sample(
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=cores,
+            target_accept=target_accept,
+            nuts_sampler=nuts_sampler,
+            initvals=even_start(model) or None,
+            random_seed=seed,
+            progressbar=progressbar,
+            **(more or {}),
+        )
+
+
+def stacked(trace: Any, name: str) -> np.ndarray | None:
+    """The draws of a variable, all chains in a row, shape (draw, …); None where the trace does not have it."""
+    posterior = trace["posterior"]
+    if name not in posterior:
+        return None
+    values = np.asarray(posterior[name])
+    return values.reshape(-1, *values.shape[2:])
+
+
+def emission_first(draws: np.ndarray | None) -> np.ndarray | None:
+    """PyTau's order of emissions: its first axis, then the draws (neuron, draw, state)."""
+    return None if draws is None or draws.ndim < 2 else draws.swapaxes(0, 1)
+
+
+def observed(model: Any) -> np.ndarray | None:
+    """The data that a model was given."""
+    if OBSERVED not in model.named_vars:
+        return None
+    values = model.rvs_to_values[model[OBSERVED]]
+    return np.asarray(values.eval() if hasattr(values, "eval") else values.data)
+
+
+def emissions(trace: Any) -> np.ndarray | None:
+    """Draws of the emissions, whatever the model calls them; None where it has none."""
+    for name in ("lambda", "mu", "p"):
+        found = stacked(trace, name)
+        if found is not None:
+            return emission_first(found)
+    return None
+
+
+class Fit(tuple[Any, Any]):
+    """What `advi_fit` returns: the pair (model, approx), with PyTau's other values as attributes.
+
+    The draws are made when one of them is asked for.
+    """
+
+    samples: int
+    seed: int
+
+    @property
+    def model(self) -> Any:
+        return self[0]
+
+    @property
+    def approx(self) -> Any:
+        """PyMC's approximation: `hist` is the loss of every step, ``sample(draws)`` makes draws."""
+        return self[1]
+
+    @cached_property
+    def trace(self) -> Any:
+        """`samples` draws, as PyMC returns them."""
+        return self.approx.sample(draws=self.samples, random_seed=self.seed)
+
+    @property
+    def lambda_stack(self) -> np.ndarray | None:
+        """Draws of the emissions (`lambda` or `mu`), axes as PyTau's: (neuron, draw, state)."""
+        return emissions(self.trace)
+
+    @property
+    def tau_samples(self) -> np.ndarray | None:
+        """Draws of the changepoints in bins, shape (draw, …, changepoint)."""
+        return stacked(self.trace, "tau")
+
+    @property
+    def observations(self) -> np.ndarray | None:
+        """The data that were fitted."""
+        return observed(self.model)

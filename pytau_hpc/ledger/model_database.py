@@ -1,0 +1,357 @@
+"""The model database: one SQLite file that says which models there are and what each of them is.
+
+Unlike a sweep's ledger it is more than an index: rows can be added and edited by hand, and those come back from
+nowhere. So it is never thrown away here. Rows of results are made by `register`, which looks through the folder; this
+module knows SQLite, the lock, and paths, and opens no result and no pickle. Light: no pandas.
+
+Every call takes the lock, opens the file, does its work in one transaction and closes it again. Nothing is carried from
+call to call, so an object may be pickled, and forked processes may use it at once. Workers of a sweep never do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytau_hpc.errors import UserError
+from pytau_hpc.files import canonical_json
+from pytau_hpc.ledger.model_columns import (
+    COLUMNS,
+    Stored,
+    from_sql,
+    stored,
+    to_sql,
+    wanted,
+)
+from pytau_hpc.ledger.model_file import copy_in_memory, opened
+
+#: SQLite takes 999 in its older versions.
+_MOST_PARAMETERS = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A file below the models folder that was looked at: where it is (relative), and its state at that time."""
+
+    folder: str
+    name: str
+    mtime_ns: int
+    size: int
+
+
+class ModelDatabase:
+    """One database file; made where it is missing.
+
+    Parameters
+    ----------
+    path : such as ``models/database.db``; the folder it lies in is the folder of the models
+    lock_timeout_s : how long to wait for another process
+
+    Raises
+    ------
+    UserError : the path is a folder, or the file is something else
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, lock_timeout_s: float = 60.0) -> None:
+        self.given = Path(path)
+        self.path = Path(os.path.abspath(self.given))
+        self._lock_timeout_s = lock_timeout_s
+        self._private: sqlite3.Connection | None = None
+        if self.path.is_dir():
+            raise UserError(
+                f"{path} is a folder", help=f"name a file: {Path(path) / 'database.db'}"
+            )
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make the folder {self.folder}: {error}") from error
+        with self._opened():
+            pass
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the models, absolute."""
+        return self.path.parent
+
+    @property
+    def read_only(self) -> bool:
+        """Whether we may not write here; questions are then answered from a copy in memory."""
+        return not os.access(self.folder, os.W_OK) or (
+            self.path.exists() and not os.access(self.path, os.W_OK)
+        )
+
+    # -- rows ---------------------------------------------------------------------------------------------------------
+
+    def rows(self, columns: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Rows that have these values, the oldest first; all where none are given.
+
+        Parameters
+        ----------
+        columns : exact values, or lists of values any of which will do; None asks for a missing value
+
+        Returns
+        -------
+        dicts with `model_id`, `model_path`, every known column, and the user's own where a row has them
+
+        Raises
+        ------
+        UserError : no such column, or a value that cannot be in it
+        """
+        asked = dict(columns or {})
+        with self._opened() as connection:
+            conditions, values = ["1"], []
+            for name in ("model_id", "model_path"):
+                if name in asked:
+                    condition, given = _one_of(name, *self._keys(name, asked.pop(name)))
+                    conditions.append(condition)
+                    values += given
+            others = _own_columns(connection)
+            own = {name: asked.pop(name) for name in others & asked.keys()}
+            for name, value in asked.items():
+                exact = wanted(name, value)
+                checked = [stored({name: each}, allowed=others).known[name] for each in exact]
+                condition, given = _one_of(name, *checked)
+                conditions.append(condition)
+                values += given
+            found = connection.execute(
+                f"SELECT * FROM model WHERE {' AND '.join(conditions)} ORDER BY model_id", values
+            )
+            names = [column[0] for column in found.description]
+            rows = [self._row(dict(zip(names, row, strict=True))) for row in found]
+        return [row for row in rows if all(_fits(row, *item) for item in own.items())]
+
+    def add(self, rows: Sequence[tuple[str | os.PathLike[str], Mapping[str, Any]]]) -> list[int]:
+        """Add models, or complete the rows of files that have one already.
+
+        Parameters
+        ----------
+        rows : path of the file, relative to the current folder, and its columns; unknown ones become own columns
+
+        Returns
+        -------
+        their ids, in the same order
+
+        Raises
+        ------
+        UserError : a value that does not fit its column
+        """
+        self._must_be_writable()
+        checked = [(self.stored_path(path), stored(values)) for path, values in rows]
+        with self._opened() as connection:
+            ids = [_upsert(connection, path, values) for path, values in checked]
+            # What a user says of a file is not said again by the next look at it.
+            found = [seen for path, _ in checked if (seen := self._seen_now(path)) is not None]
+            _keep_seen(connection, found)
+        return ids
+
+    def update(self, model_id: int, columns: Mapping[str, Any]) -> None:
+        """Change columns of one model; None makes a value missing.
+
+        Raises
+        ------
+        UserError : no such model, or no such column
+        """
+        self._must_be_writable()
+        with self._opened() as connection:
+            path = _path_of(connection, model_id)
+            values = stored(columns, allowed=_own_columns(connection))
+            _upsert(connection, path, values)
+
+    def delete(self, model_ids: Iterable[int]) -> list[Path]:
+        """Remove rows, not files. A file whose row was removed stays without one until it is changed or added again.
+
+        Returns
+        -------
+        where the files of these rows are, or were
+
+        Raises
+        ------
+        UserError : no such model; then none is removed
+        """
+        self._must_be_writable()
+        with self._opened() as connection:
+            ids = list(dict.fromkeys(int(model_id) for model_id in model_ids))
+            paths = [self.absolute(_path_of(connection, model_id)) for model_id in ids]
+            connection.executemany("DELETE FROM model WHERE model_id = ?", [(one,) for one in ids])
+        return paths
+
+    # -- what was looked at ------------------------------------------------------------------------------------------
+
+    def settled(self) -> dict[str, int]:
+        """Folders that were looked through, with the time of their last change then (ns)."""
+        with self._opened() as connection:
+            return dict(connection.execute("SELECT folder, mtime_ns FROM settled"))
+
+    def seen(self, folder: str) -> dict[str, tuple[int, int]]:
+        """Files of a folder that were looked at: time of change (ns) and size, by name."""
+        with self._opened() as connection:
+            rows = connection.execute(
+                "SELECT name, mtime_ns, size FROM seen WHERE folder = ?", (folder,)
+            )
+            return {name: (mtime_ns, size) for name, mtime_ns, size in rows}
+
+    def note(self, found: Sequence[tuple[Seen, Mapping[str, Any]]]) -> None:
+        """Write down files that were looked at, with their columns.
+
+        What another process wrote down of the same file meanwhile stays as it is: it may have been edited since.
+        """
+        with self._opened() as connection:
+            for seen, values in found:
+                if not _is_known(connection, seen):
+                    _upsert(connection, f"{seen.folder}/{seen.name}", stored(values))
+            _keep_seen(connection, [seen for seen, _ in found])
+
+    def settle(self, folder: str, mtime_ns: int) -> None:
+        """Write down that a folder was looked through, and when it had last changed."""
+        with self._opened() as connection:
+            connection.execute("INSERT OR REPLACE INTO settled VALUES (?, ?)", (folder, mtime_ns))
+
+    def refresh(self) -> None:
+        """Where we may only read: forget the copy, to see what others have written since."""
+        if self._private is not None:
+            self._private.close()
+            self._private = None
+
+    # -- paths --------------------------------------------------------------------------------------------------------
+
+    def stored_path(self, path: str | os.PathLike[str]) -> str:
+        """A path as the database keeps it."""
+        absolute = Path(os.path.abspath(path))
+        if absolute.is_relative_to(self.folder):
+            return absolute.relative_to(self.folder).as_posix()
+        return str(absolute)
+
+    def absolute(self, model_path: str) -> Path:
+        return self.folder / model_path
+
+    def shown_path(self, model_path: str) -> str:
+        """A path as the user can open it: begins like the path of the database that he gave."""
+        return str(self.given.parent / model_path)
+
+    def files(self) -> dict[int, Path]:
+        """Where the file of each model is, or was; absolute."""
+        with self._opened() as connection:
+            rows = connection.execute("SELECT model_id, model_path FROM model ORDER BY model_id")
+            return {model_id: self.absolute(path) for model_id, path in rows}
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _row(self, raw: dict[str, Any]) -> dict[str, Any]:
+        own = json.loads(raw.pop("own"))
+        return {
+            "model_id": raw.pop("model_id"),
+            "model_path": self.shown_path(raw.pop("model_path")),
+            **{name: from_sql(COLUMNS[name].kind, value) for name, value in raw.items()},
+            **own,
+        }
+
+    def _keys(self, name: str, value: Any) -> list[Any]:
+        exact = wanted(name, value)
+        if name == "model_path":
+            return [self.stored_path(path) for path in exact]
+        try:
+            return [to_sql("whole", each) for each in exact]
+        except (TypeError, ValueError, OverflowError):
+            raise UserError(f"`model_id` must be a whole number, not {value!r}") from None
+
+    def _seen_now(self, model_path: str) -> Seen | None:
+        """The state of a file below the folder; None where there is none."""
+        folder, _, name = model_path.rpartition("/")
+        try:
+            status = self.absolute(model_path).stat()
+        except OSError:
+            return None
+        return Seen(folder=folder, name=name, mtime_ns=status.st_mtime_ns, size=status.st_size)
+
+    def _must_be_writable(self) -> None:
+        if self.read_only:
+            raise UserError(
+                f"{self.path} cannot be changed: the folder or the file is read-only for you",
+                help="copy the folder, or use a database of your own",
+            )
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """A connection inside one transaction, under the lock; or to the copy, where we may only read."""
+        if self.read_only:
+            if self._private is None:
+                self._private = copy_in_memory(self.path)
+            yield self._private
+            return
+        with opened(self.path, lock_timeout_s=self._lock_timeout_s) as connection:
+            yield connection
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_private": None}
+
+
+def _one_of(name: str, *values: Any) -> tuple[str, list[Any]]:
+    """SQL for "this column has one of these values"; None is a missing value."""
+    present = [value for value in values if value is not None]
+    parts = [f'"{name}" IN ({", ".join("?" * len(present))})'] if present else []
+    parts += [f'"{name}" IS NULL'] if len(present) < len(values) else []
+    if len(present) > _MOST_PARAMETERS:
+        # A JSON array is one parameter; not for a few values, since SQLite reads numbers a little less exactly.
+        parts[0] = f'"{name}" IN (SELECT value FROM json_each(?))'
+        present = [json.dumps(present)]
+    return f"({' OR '.join(parts) or '0'})", present
+
+
+def _fits(row: Mapping[str, Any], name: str, value: Any) -> bool:
+    return row.get(name) in [stored({name: each}).own[name] for each in wanted(name, value)]
+
+
+def _own_columns(connection: sqlite3.Connection) -> set[str]:
+    found = connection.execute(
+        "SELECT DISTINCT key FROM model, json_each(model.own) WHERE model.own != '{}'"
+    )
+    return {name for (name,) in found}
+
+
+def _path_of(connection: sqlite3.Connection, model_id: int) -> str:
+    row = connection.execute(
+        "SELECT model_path FROM model WHERE model_id = ?", (int(model_id),)
+    ).fetchone()
+    if row is None:
+        raise UserError(
+            f"there is no model {model_id} in the database", help="query() lists what there is"
+        )
+    return str(row[0])
+
+
+def _upsert(connection: sqlite3.Connection, path: str, values: Stored) -> int:
+    """Insert a row, or change the given columns of the one that has this path."""
+    names = list(values.known)
+    listed = ", ".join(f'"{name}"' for name in ["model_path", *names, "own"])
+    changes = [f'"{name}" = excluded."{name}"' for name in names]
+    # Own columns are merged; a null takes one away, as json_patch has it.
+    changes.append("own = json_patch(own, excluded.own)")
+    connection.execute(
+        f"INSERT INTO model ({listed}) VALUES ({', '.join('?' * (len(names) + 2))}) "
+        f"ON CONFLICT (model_path) DO UPDATE SET {', '.join(changes)}",
+        [path, *values.known.values(), canonical_json(values.own)],
+    )
+    [model_id] = connection.execute(
+        "SELECT model_id FROM model WHERE model_path = ?", (path,)
+    ).fetchone()
+    return int(model_id)
+
+
+def _is_known(connection: sqlite3.Connection, seen: Seen) -> bool:
+    known = connection.execute(
+        "SELECT mtime_ns, size FROM seen WHERE folder = ? AND name = ?", (seen.folder, seen.name)
+    ).fetchone()
+    return known == (seen.mtime_ns, seen.size)
+
+
+def _keep_seen(connection: sqlite3.Connection, found: Sequence[Seen]) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO seen (folder, name, mtime_ns, size) VALUES (?, ?, ?, ?)",
+        [(seen.folder, seen.name, seen.mtime_ns, seen.size) for seen in found],
+    )

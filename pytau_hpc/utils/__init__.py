@@ -1,0 +1,1 @@
+"""Doors under the names that PyTau has in `pytau.utils`."""
