@@ -99,8 +99,8 @@ class Sweep:
         Parameters
         ----------
         by : axes whose values make one data set; by default all that say which data (session, taste, region, …)
-        held_out : also divide the trials into so many parts and predict each from a fit to the others: new fits, in
-            this process, of single-trial models only
+        held_out : also divide the trials into so many parts and predict each from a fit to the others: new fits by
+            `advi` with its defaults, in this process, whatever method the points have
         seed : of those
 
         Returns
@@ -111,7 +111,7 @@ class Sweep:
         Raises
         ------
         UserError : no such axis; or points of one group were fitted to different data, whose ELBOs say nothing about
-            each other
+            each other; or a model's trials cannot be held out
         """
         from pytau_hpc.compare import compare
 

@@ -29,14 +29,18 @@ from pytau_hpc.pytau_words import (
     STATES,
     TIME_LIMS_S,
     milliseconds,
+    plain,
     values_in_spec_words,
     window_ms,
 )
 from pytau_hpc.submit import Done, submit
 from pytau_hpc.sweep.point import Session
 from pytau_hpc.sweep.run_dir import SweepDir
+from pytau_hpc.sweep.validate import Wrong, safe_name
 
 _FORMAT = "blech_hdf5"
+#: First line of the specs written here.
+_MARK = "# written by batch_fit_models"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,16 +76,19 @@ def plan_batch(
     UserError, BadData, SpecInvalid : this cannot be planned; everything that is wrong
     """
     grid = _grid(param_grid)
-    study.mkdir(parents=True, exist_ok=True)
     sessions = sessions_below(READERS[_FORMAT], data_dir, study=study, animal=animal, date=date)
     _spell_regions(grid, sessions[0], study)
     if name is None:
         asked = [os.path.relpath(Path(data_dir).expanduser(), study), animal, date, grid]
         name = f"batch-{sha256_text(canonical_json(asked))[:8]}"
     folder = study / "sweeps"
-    path = folder / f"{name}.yaml"
-    folder.mkdir(exist_ok=True)
-    write_atomic(path, _spec_text(name, [_entry(one, study, folder) for one in sessions], grid))
+    path = folder / f"{_checked_name(name)}.yaml"
+    _must_be_a_batch(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, _spec_text(name, [_entry(one, study, folder) for one in sessions], grid))
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     planned = plan(path, study)
     return Batch(
         sweep=SweepDir(planned.sweep_dir),
@@ -114,6 +121,33 @@ def run_batch(
     return submit(batch.sweep, order, confirm=confirm, tick=tick)
 
 
+def _checked_name(name: Any) -> str:
+    """The name becomes that of a folder: nothing may be written before it is known to be one.
+
+    Raises
+    ------
+    UserError : it cannot be
+    """
+    try:
+        return safe_name(str(name))
+    except Wrong as wrong:
+        raise UserError(f"the name of a batch {wrong.message}", help=wrong.help) from None
+
+
+def _must_be_a_batch(path: Path) -> None:
+    """Refuse to write over a spec that a person has written.
+
+    Raises
+    ------
+    UserError : there is such a one
+    """
+    if path.exists() and _MARK not in path.read_text(encoding="utf-8", errors="replace"):
+        raise UserError(
+            f"{path} was not written by batch_fit_models, and stays as it is",
+            help=f"give the batch another name, or plan it as it is:  pytau-hpc plan {path}",
+        )
+
+
 def workers_of(n_jobs: Any) -> int | None:
     """`n_jobs` as joblib has it: a number, or -1 for as many as there are processors.
 
@@ -121,6 +155,7 @@ def workers_of(n_jobs: Any) -> int | None:
     ------
     UserError : neither
     """
+    n_jobs = plain(n_jobs)
     if n_jobs in (None, -1):
         return None
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs < 1:
@@ -135,6 +170,8 @@ def _grid(param_grid: Mapping[str, Any]) -> dict[str, list[Any]]:
     ------
     UserError : two names for one axis, or a value that cannot be one
     """
+    if not isinstance(param_grid, Mapping):
+        raise UserError(f"param_grid must be a dict, name → values, not {param_grid!r}")
     grid: dict[str, list[Any]] = {}
     for name, values in param_grid.items():
         try:
@@ -171,7 +208,7 @@ def _spec_text(name: str, sessions: Sequence[Any], grid: Mapping[str, Any]) -> s
     """A spec as a person would lay it out; its values as JSON, which is YAML without YAML's traps."""
     return "\n".join(
         [
-            "# written by batch_fit_models",
+            _MARK,
             f"name: {_json(name)}",
             "data:",
             f"  format: {_FORMAT}",

@@ -262,9 +262,13 @@ def find_best_states(
     """
     candidate = _candidate(model_generator)
     settings: dict[str, Any] = {"draws": n_samples, "iterations": n_fit}
-    if engine == "pymc" or isinstance(candidate, Foreign):
-        settings["engine"] = "pymc"
-    elif convergence_tol is not None:
+    if isinstance(candidate, Foreign):
+        if engine not in (None, "pymc"):
+            raise UserError(f"a model of one's own is fitted by engine pymc, not by {engine!r}")
+        engine = "pymc"
+    if engine is not None:
+        settings["engine"] = engine
+    if engine != "pymc" and convergence_tol is not None:
         settings.update(iterations="auto", max_iterations=n_fit)
     states = range(min_states, max_states + 1)
     found = best_states(data, candidate, states, settings, seed=seed)

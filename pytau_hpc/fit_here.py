@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytau_hpc.errors import BadData, FitFailed, NonFinite, PytauHpcError
+from pytau_hpc.errors import BadData, FitFailed, NonFinite, PytauHpcError, UserError
 from pytau_hpc.fit import FitRequest, StopButton, fit_point
 from pytau_hpc.register import database_of, register_result, scan
 from pytau_hpc.sweep.point import Point
@@ -75,17 +75,24 @@ def find_or_fit(
     Raises
     ------
     BadData : the data changed, or cannot be fitted
+    UserError : there is no such result, and none can be written
     NonFinite : the fit reached NaN or infinity
     FitFailed : whatever else went wrong; its note is the traceback
     """
     found = _find(study, point, same)
     if found is not None:
         return found
+    models = study / "models"
+    if not os.access(models, os.W_OK):
+        raise UserError(
+            f"{point.label} is not among the models in {models}, and you may not write there",
+            help="give another save_dir",
+        )
     log.info("fitting %s with %s", point.label, point.model)
     if "jax" not in sys.modules:
         for name, value in _OF_JAX.items():
             os.environ.setdefault(name, value)
-    checkpoints = study / "models" / ".checkpoints" / point.point_id[:2] / point.point_id
+    checkpoints = models / ".checkpoints" / point.point_id[:2] / point.point_id
     request = FitRequest(
         point=point,
         study=study,
@@ -117,29 +124,42 @@ def _find(study: Path, point: Point, same: Sequence[str]) -> SavedFit | None:
     """A sound result of one of the ids, wherever in the study it lies."""
     from pytau_hpc.inference.result_file import ResultInvalid, verify
 
-    database = database_of(study)
-    if not database.read_only:
+    ids = [*dict.fromkeys([point.point_id, *same])]
+    beside = (study / point.result_path).parent
+    # Its row may have been deleted by hand.
+    places = [(one, beside / f"model_{one}.nc", None) for one in ids]
+    for point_id, path, model_id in [*_listed(study, ids), *places]:
+        if not path.exists():
+            continue
+        try:
+            verify(path, point_id)
+        except ResultInvalid as damage:
+            log.warning("not taken for the fit of %s: %s", point.label, damage)
+            continue
+        log.info("%s is there already: %s", point.label, path)
+        return SavedFit(
+            path=path,
+            point_id=point_id,
+            model_id=_register(study, path) if model_id is None else model_id,
+            retrieved=True,
+        )
+    return None
+
+
+def _listed(study: Path, ids: Sequence[str]) -> list[tuple[str, Path, int | None]]:
+    """What the database knows of points. One that cannot be used is no reason not to fit: results say what they are."""
+    try:
+        database = database_of(study)
         scan(database)
-    rows = database.rows({"point_id": [point.point_id, *same]})
-    candidates: list[tuple[str, Path, int | None]] = [
+        rows = database.rows({"point_id": ids})
+    except (PytauHpcError, OSError) as error:
+        log.warning("the model database cannot be asked for %s: %s", ", ".join(ids), error)
+        return []
+    return [
         (row["point_id"], Path(row["model_path"]), row["model_id"])
         for row in rows
         if row["model_path"].endswith(".nc")
     ]
-    # Its row may have been deleted by hand.
-    candidates.append((point.point_id, study / point.result_path, None))
-    for point_id, path, model_id in candidates:
-        if path.exists():
-            with contextlib.suppress(ResultInvalid):
-                verify(path, point_id)
-                log.info("%s is there already: %s", point.label, path)
-                return SavedFit(
-                    path=path,
-                    point_id=point_id,
-                    model_id=_register(study, path) if model_id is None else model_id,
-                    retrieved=True,
-                )
-    return None
 
 
 def _register(study: Path, path: Path) -> int | None:

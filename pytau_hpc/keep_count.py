@@ -47,12 +47,14 @@ class ProgressTracker:
     failed_jobs: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self.start_time = self.clock()
+        self._started = self.clock()
+        #: As `time.time` has it.
+        self.start_time = time.time()
 
     @property
     def elapsed_time(self) -> float:
         """Seconds since it was made."""
-        return self.clock() - self.start_time
+        return self.clock() - self._started
 
     @property
     def remaining_time(self) -> float | None:

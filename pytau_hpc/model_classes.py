@@ -107,7 +107,8 @@ class UnfitData(BadData, ValueError):
 
 def _prepared(kind: ModelKind, data: npt.NDArray[Any], n_states: int) -> npt.NDArray[Any]:
     try:
-        check_data_quality(data, "data_array", values=kind.values)
+        if np.ndim(data) <= len(kind.dims):  # else `prepare` says what is wrong
+            check_data_quality(data, "data_array", values=kind.values)
         prepared = kind.prepare(data)
     except BadData as error:
         raise UnfitData(error.message, help=error.help) from None

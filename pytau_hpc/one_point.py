@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pytau_hpc.data.recording import Recording
+
+
+#: Where in a spec something stands, as its checks write it: `grid.n_states[0]`.
+_PLACE = re.compile(r"`(?:grid|fit)\.(\w+)(?:\[0\])?`")
 
 
 class OneSession:
@@ -205,7 +210,9 @@ def _with_taste(point: Point, taste: int | str) -> str:
 def _as_one(problems: Sequence[Problem], kind: type[UserError] = UserError) -> UserError:
     """Problems of a spec that nobody wrote, without their places in it."""
     lines = [
-        f"{problem.message} ({problem.help})" if problem.help else problem.message
+        _PLACE.sub(
+            r"`\1`", f"{problem.message} ({problem.help})" if problem.help else problem.message
+        )
         for problem in problems
     ]
     return kind("\n".join(dict.fromkeys(lines)))

@@ -50,6 +50,19 @@ def window_ms(name: str, limits: Any) -> list[int]:
     return [milliseconds(name, one) for one in pair]
 
 
+def whole_ms(name: str, value: Any) -> int:
+    """A time in ms, as PyTau's own calls have it.
+
+    Raises
+    ------
+    UserError : not a whole number
+    """
+    value = plain(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0:
+        raise UserError(f"`{name}` must be a whole number of ms, not {value!r}")
+    return int(value)
+
+
 def transform_of(name: Any) -> Any:
     """PyTau's `data_transform` or `data_type` as a spec's transform; "None" is how PyTau writes None in a file."""
     if name in (None, "None"):
@@ -77,13 +90,22 @@ def options_of(model_kwargs: Any) -> dict[str, Any]:
 
 
 def model_name(model: Any) -> str:
-    """The name of a model, given by itself, or as a function or class of `changepoint_model`."""
+    """The name of a model, given by itself, or as a function or class of `changepoint_model`.
+
+    Raises
+    ------
+    UserError : something else. A function of one's own may do anything, whatever it is called
+    """
     if isinstance(model, str):
         return model
-    named = getattr(model, "model_type", None) or getattr(
-        getattr(model, "kind", None), "name", None
-    )
-    return str(named or getattr(model, "__name__", model))
+    named = getattr(model, "model_type", None)
+    named = named or getattr(getattr(model, "kind", None), "name", None)
+    if not isinstance(named, str):
+        raise UserError(
+            f"a model must be a name, or a function of changepoint_model, not {model!r}",
+            help="a model of your own becomes known by $PYTAU_HPC_PLUGINS",
+        )
+    return named
 
 
 def steps_of(fit_steps: Any) -> Any:

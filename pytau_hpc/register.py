@@ -5,7 +5,7 @@ models folder first (`scan`), which costs little where nothing is new: a folder 
 not opened, a file that was looked at is not opened again. So a model that a sweep fitted is found by `FitHandler`, and
 one that `FitHandler` fitted by a sweep, since both write the same file under the same name.
 
-Called by the doors (`changepoint_io`), and by whoever has just published a result and wants its row at once
+Called by `database_handler`, and by whoever has just published a result and wants its row at once
 (`register_result`).
 """
 
@@ -120,23 +120,41 @@ def scan(database: ModelDatabase, *, now: float | None = None) -> Scan:
 
 @dataclass(frozen=True, kw_only=True)
 class Strays:
-    """`gone`: models whose file is not there; `files`: all that there are; `unlisted`: those that no model has."""
+    """Which models have no file, and which files no model.
+
+    Attributes
+    ----------
+    gone : ids of models whose file is not there
+    files : all files that could be a model
+    unlisted : those that no model has
+    unreadable : those of them that look like a result and cannot be read; perhaps a copy that is still being made
+    """
 
     gone: list[int]
     files: list[Path]
     unlisted: list[Path]
+    unreadable: list[Path]
 
 
 def strays(database: ModelDatabase) -> Strays:
     """Compare the database with its folder, and with the files elsewhere that it names."""
-    listed = database.files()
+    # Listed before they are looked at: a result that is published meanwhile must not be taken for one without a model.
     files = list(_files_of_models(database.folder))
+    unreadable = scan(database).unreadable
+    listed = database.files()
     known = set(listed.values())
+    unlisted = [path for path in files if path not in known and not _is_export(path, known)]
     return Strays(
         gone=[model_id for model_id, path in listed.items() if not path.exists()],
         files=files,
-        unlisted=[path for path in files if path not in known],
+        unlisted=unlisted,
+        unreadable=[path for path in unlisted if path in unreadable],
     )
+
+
+def _is_export(path: Path, known: set[Path]) -> bool:
+    """Whether a pickle is the other form of a result that lies beside it."""
+    return path.suffix == ".pkl" and path.with_suffix(".nc") in known
 
 
 def _files_of_models(folder: Path) -> Iterator[Path]:

@@ -40,7 +40,7 @@ class ResultRows:
         try:
             point = Point.from_json(attrs["point"])
             return self._row(point, attrs["provenance"], attrs["quality"], attrs["contents"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise ResultInvalid(f"{path} does not say what was fitted: {error!r}") from error
 
     def _row(

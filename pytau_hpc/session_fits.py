@@ -1,10 +1,10 @@
-"""The fits of one session and selection: found, or made in this process. What `fit_handler.FitHandler` is made of."""
+"""The fits of one session and selection: found, or made in this process. What `fit_handler` is made of."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,23 @@ from pytau_hpc.fit_here import SavedFit, find_or_fit
 from pytau_hpc.one_point import OneSession, default_taste
 from pytau_hpc.pytau_words import laser_of, options_of, plain, steps_of, transform_of
 from pytau_hpc.sweep.point import Preprocessing, Selection
+
+#: What says which data a fit sees.
+_OF_THE_HANDLER = {
+    "animal_name",
+    "bin_width",
+    "data_dir",
+    "data_transform",
+    "data_type",
+    "experiment_name",
+    "laser_type",
+    "region_name",
+    "save_dir",
+    "session_date",
+    "taste_name",
+    "taste_num",
+    "time_lims",
+}
 
 
 @dataclass(kw_only=True)
@@ -33,7 +50,9 @@ class SessionFits:
 
     @cached_property
     def session(self) -> OneSession:
-        return OneSession(self.study, self.data_dir, animal=self.animal, date=self.date)
+        # 20240115 is a date to a person, and a number to Python.
+        animal, date = (None if one is None else str(one) for one in (self.animal, self.date))
+        return OneSession(self.study, self.data_dir, animal=animal, date=date)
 
     @property
     def folder(self) -> Path:
@@ -64,6 +83,18 @@ class SessionFits:
         settings : method, its settings, options of the model, by name
         """
         given = dict(settings)
+        misplaced = [name for name in given if name in _OF_THE_HANDLER]
+        if misplaced:
+            raise UserError(
+                f"{', '.join(misplaced)}: to be given to FitHandler, not to fit_and_save",
+                help="a handler is for one session, selection and way of preprocessing",
+            )
+        for name, value, same in (
+            ("fit_steps", fit_steps, "iterations"),
+            ("samples", samples, "draws"),
+        ):
+            if value is not None and same in given:
+                raise UserError(f"give {name} or {same}, not both: they are the same")
         if fit_steps is not None:
             given["iterations"] = fit_steps
         if samples is not None:
@@ -103,12 +134,12 @@ def preprocessing_of(preprocess_params: Mapping[str, Any]) -> Preprocessing:
     )
 
 
-def parameters_in(path: str | os.PathLike[str]) -> dict[str, Any]:
+def parameters_in(path: str | os.PathLike[str], known: Sequence[str]) -> dict[str, Any]:
     """Arguments from a JSON file.
 
     Raises
     ------
-    UserError : no such file, or not a JSON object
+    UserError : no such file, not a JSON object, or one with other names than these
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -116,4 +147,7 @@ def parameters_in(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a JSON object, {{…}}")
+    others = [name for name in content if name not in known]
+    if others:
+        raise UserError(f"{path}: no parameter {', '.join(others)}; it may have {', '.join(known)}")
     return content

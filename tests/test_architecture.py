@@ -32,7 +32,6 @@ DOORS = (
     "changepoint_model",
     "changepoint_preprocess",
     "changepoint_io",
-    "fit_handler",
     "changepoint_analysis",
     "plotting",
     "utils",
@@ -65,7 +64,7 @@ HOMES = {
     "xarray": ("inference/", "analysis/"),
     "matplotlib": ("reports/",),
     # Tables for the user are made from the ledger; csv recordings are read by a reader.
-    "pandas": ("ledger/", "reports/", "data/", "analysis/", "changepoint_io.py", "utils/"),
+    "pandas": ("ledger/", "reports/", "data/", "analysis/", "utils/"),
     "sqlite3": ("ledger/",),
     "submitit": ("executors/",),
     # What people write is read strictly; the manifest header is written and read by us alone.

@@ -53,6 +53,26 @@ def test_pkl_handler_opens_a_result(study):
     assert handler.firing.state_firing.shape == (TRIALS, STATES, NEURONS)
 
 
+def test_pytaus_own_classes_take_its_metadata(study):
+    """Spikes are read from where the metadata say, and cut around the modes."""
+    made = a_result(study)
+    metadata = {
+        "preprocess": {"time_lims": list(WINDOW), "bin_width": BIN_MS},
+        "data": {
+            "data_dir": str(study / made.point.session.path),
+            "taste_num": 1,
+            "region_name": "gc",
+        },
+    }
+
+    tau = door._tau(made.posterior.draws["tau"], metadata)
+    firing = door._firing(tau, made.data, metadata)
+
+    handler = PklHandler(made.path)
+    np.testing.assert_array_equal(tau.scaled_mode_tau, handler.tau.scaled_mode_tau)
+    np.testing.assert_array_equal(firing.transition_snips, handler.firing.transition_snips)
+
+
 def test_a_pickle_is_never_opened_unasked(tmp_path):
     """Opening it is running it."""
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(Exploit()))
@@ -63,16 +83,18 @@ def test_a_pickle_is_never_opened_unasked(tmp_path):
         assert "from_trusted_pickle" in (error.value.help or "")
 
 
-def test_a_pickle_of_ones_own_is_opened_on_request(study):
-    """What PyTau saves, with the spikes where its metadata say."""
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_pickle_of_ones_own_is_opened_on_request(study, flat):
+    """What PyTau saves, with the spikes where its metadata say; since PyMC 5 without an axis of trials."""
     made = a_result(study)
     file = study / "pytau.pkl"
+    tau = made.posterior.draws["tau"]
     contents = {
         "model_data": {
             "model": None,
             "approx": None,
-            "lambda": made.posterior.draws["lambda"],
-            "tau": made.posterior.draws["tau"],
+            "lambda": made.posterior.draws["lambda"].swapaxes(0, 1),
+            "tau": tau.reshape(-1, tau.shape[-1]) if flat else tau,
             "data": made.data,
         },
         "metadata": {
@@ -102,3 +124,41 @@ def test_a_pickle_of_something_else_is_said_to_be_that(tmp_path, contents):
 
     with pytest.raises(UserError, match="does not hold what PyTau saves"):
         PklHandler.from_trusted_pickle(file)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_pickle_of_several_tastes_has_their_trials_one_after_the_other(study, flat):
+    """PyTau's changepoints of all tastes have one axis for both; here each taste has its own."""
+    tau = np.random.default_rng(5).uniform(0, 19, (7, 2 * 6, 2))
+    contents = {
+        "model_data": {"tau": tau.reshape(-1, 2) if flat else tau, "data": np.ones((2, 6, 3, 20))},
+        "metadata": {
+            "preprocess": {"time_lims": [500, 1500], "bin_width": 50},
+            "model": {"samples": 7},
+        },
+    }
+    (study / "all.pkl").write_bytes(pickle.dumps(contents))
+
+    handler = PklHandler.from_trusted_pickle(study / "all.pkl")
+
+    np.testing.assert_array_equal(handler.tau_array, tau.reshape(7, 2, 6, 2))
+    assert handler.taste(1).tau.raw_mode_tau.shape == (6, 2)
+
+
+def test_a_pickle_whose_changepoints_are_of_other_data_is_refused(study):
+    """13 rows of changepoints are not those of 2 tastes with 6 trials each."""
+    contents = {
+        "model_data": {"tau": np.zeros((7, 13, 2)), "data": np.ones((2, 6, 3, 20))},
+        "metadata": {"preprocess": {"time_lims": [500, 1500], "bin_width": 50}},
+    }
+    (study / "odd.pkl").write_bytes(pickle.dumps(contents))
+
+    with pytest.raises(UserError, match="are not of data of shape"):
+        PklHandler.from_trusted_pickle(study / "odd.pkl")
+
+
+def test_a_file_that_is_no_pickle_is_said_to_be_none(tmp_path):
+    (tmp_path / "model.pkl").write_bytes(b"not a pickle")
+
+    with pytest.raises(UserError, match="cannot be unpickled"):
+        PklHandler.from_trusted_pickle(tmp_path / "model.pkl")

@@ -144,6 +144,57 @@ def test_orphans_both_ways(db, study):
     assert (study / point.result_path).exists()
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda db: db.update_model("x", states=3),
+        lambda db: db.update_model(1.5, states=3),
+        lambda db: db.delete_model([1, 2]),
+        lambda db: db.query(model_id="x"),
+        lambda db: db.add_model("models/a.pkl", ["states", 3]),
+        lambda db: db.add_model("models/a.pkl", {"states": "three"}),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_in_words(db, call):
+    """And nothing is changed."""
+    with pytest.raises(UserError, match="must be a"):
+        call(db)
+    assert db.query().empty
+
+
+def test_only_what_is_nobodys_is_removed(db, study):
+    """Not the pickle of a result that is listed, nor a result that cannot be read: perhaps it is being copied."""
+    point, copied = a_point(n_states=2), a_point(n_states=3)
+    pickled = publish(study, point).with_suffix(".pkl")
+    pickled.write_bytes(b"")
+    half = publish(study, copied)
+    half.write_bytes(half.read_bytes()[:500])
+
+    assert db.orphans().files == [half]
+    db.clear_mismatched_paths(delete_files=True)
+
+    assert half.exists()
+    assert pickled.exists()
+
+
+def test_a_result_that_arrives_while_the_folder_is_looked_through_stays(db, study, monkeypatch):
+    """Published after the first look, it is not taken for a file without a model."""
+    from pytau_hpc import register
+
+    looked = register._files_of_models
+    late = a_point(n_states=5)
+
+    def publish_and_look(folder):
+        publish(study, late)
+        return looked(folder)
+
+    monkeypatch.setattr(register, "_files_of_models", publish_and_look)
+    db.clear_mismatched_paths(delete_files=True)
+
+    assert (study / late.result_path).exists()
+    assert db.query()["point_id"].to_list() == [late.point_id]
+
+
 def test_duplicates_are_shown_and_dropped(db):
     """The first of equal ones stays; the files stay, all of them."""
     for name, states in (("a", 3), ("b", 3), ("c", 4)):
@@ -267,6 +318,7 @@ def test_a_handler_is_made_where_there_is_nothing_yet_and_says_who_it_is(tmp_pat
     assert db.query(animal_name="mouse1").empty
     assert repr(db) == "DatabaseHandler('models/database.db')"
     assert db.database_path == tmp_path / "models" / "database.db"
+    assert db.model_save_dir == str(tmp_path / "models")
 
 
 ADD = """

@@ -94,11 +94,11 @@ def test_a_wrong_call_is_a_type_error(arguments, named):
 def test_data_that_a_model_does_not_take_are_a_value_error():
     """Also a BadData, with what is wrong."""
     with pytest.raises(ValueError, match="poisson_changepoint_1d takes"):
-        door.PoissonChangepoint1D(np.ones((3, 100), dtype=int), 3)
+        door.PoissonChangepoint1D(data_for("single_taste_poisson"), 3)
     with pytest.raises(BadData, match=r"nan|NaN|finite"):
         door.SingleTastePoisson(np.full((3, 2, 20), np.nan), 3)
     with pytest.raises(ValueError, match="states"):
-        door.PoissonChangepoint1D(np.ones(5, dtype=int), 9)
+        door.PoissonChangepoint1D(np.arange(5), 9)
     with pytest.raises(UserError, match="inds_spam"):
         door.SingleTastePoissonVarsigFixed(data_for("single_taste_poisson"), 3, inds_spam=1)
 
@@ -193,6 +193,13 @@ def test_the_best_number_of_states_has_the_highest_elbo():
     best, models, elbos = door.find_best_states(
         counts, door.poisson_changepoint_1d, n_fit=1500, n_samples=50, min_states=2, max_states=3
     )
+
+    with pytest.raises(UserError, match="torch"):
+        door.find_best_states(counts, "poisson_changepoint_1d", 10, 10, engine="torch")
+    with pytest.raises(UserError, match="one's own"):
+        door.find_best_states(counts, lambda data, n_states: None, 10, 10, engine="jax")
+    with pytest.raises(BadData, match="too few"):
+        door.find_best_states(counts[:6], "poisson_changepoint_1d", 10, 10, 2, 7)
 
     assert best is models[int(np.argmax(elbos))]
     assert [model.changepoint_model.n_states for model in models] == [2, 3]

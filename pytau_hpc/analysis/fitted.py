@@ -158,7 +158,9 @@ class Fitted:
         seen = self.of_taste(self.observed, self.observed_dims, taste)
         dims = tuple(dim for dim in self.observed_dims if dim != "taste")
         if self.values == "categories":
-            categories = np.arange(int(self.observed.max()) + 1)
+            # Those that occur, and two where there is one: the rows that the model's `p` has.
+            categories = np.unique(self.observed)
+            categories = categories if len(categories) > 1 else np.array([*categories, -1])
             seen = (seen[..., np.newaxis, :] == categories[:, np.newaxis]).astype(np.int64)
             dims = (*dims[:-1], "category", "bin")
         if "trial" not in dims:

@@ -5,6 +5,7 @@ Nothing in this package does this by itself; see `changepoint_analysis.PklHandle
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def read_trusted_pickle(path: Path) -> tuple[Fitted, dict[str, Any]]:
 
     try:
         contents = pickle.loads(path.read_bytes())
-    except (OSError, pickle.UnpicklingError, EOFError, ImportError, AttributeError) as error:
+    except Exception as error:  # unpickling runs what is in the file, and that may raise anything
         raise UserError(f"{path} cannot be unpickled: {error}") from error
     try:
         metadata, model_data = contents["metadata"], contents["model_data"]
@@ -47,13 +48,23 @@ def _fitted(
     path: Path, metadata: Any, model_data: Any, tau: np.ndarray, observed: np.ndarray
 ) -> Fitted:
     dims = _AXES.get(observed.ndim, _TASTES)
-    outer = dims[: max(0, dims.index("neuron"))] if "neuron" in dims else ()
-    if tau.ndim == 3 and len(outer) == 2:
-        # PyTau has the trials of all tastes one after the other.
-        tau = tau.reshape(len(tau), *observed.shape[:2], tau.shape[-1])
+    if observed.ndim == 2 and tau.ndim == 3:
+        dims = ("trial", "bin")
+    outer = tuple(dim for dim in dims if dim in ("taste", "trial"))
+    sizes = observed.shape[: len(outer)]
+    rates = model_data.get("lambda")
+    n_draws = metadata.get("model", {}).get("samples") or (
+        np.shape(rates)[1] if np.ndim(rates) == 3 and "taste" not in outer else 0
+    )
+    if outer and (tau.ndim == 3 or len(tau) == n_draws * math.prod(sizes)):
+        # PyTau has the trials of all tastes one after the other; since PyMC 5, those of all draws, too.
+        if tau.size // tau.shape[-1] % math.prod(sizes):
+            raise UserError(
+                f"{path}: changepoints of shape {tau.shape} are not of data of shape {observed.shape}"
+            )
+        tau = tau.reshape(-1, *sizes, tau.shape[-1])
     tau_dims = (*(outer if tau.ndim == 2 + len(outer) else ()), "changepoint")
     window, width = metadata["preprocess"]["time_lims"], metadata["preprocess"]["bin_width"]
-    rates = model_data.get("lambda")
     hist = getattr(model_data.get("approx"), "hist", None)
     return Fitted(
         name=str(metadata.get("data", {}).get("basename") or path.stem),
@@ -63,10 +74,10 @@ def _fitted(
         tau_dims=tau_dims,
         observed=observed,
         observed_dims=dims,
-        states={}
-        if rates is None or np.ndim(rates) != 3 or np.shape(rates)[-1] != tau.shape[-1] + 1
-        # PyTau has the neurons first.
-        else {"lambda": (("draw", "neuron", "state"), np.swapaxes(rates, 0, 1))},
+        states={"lambda": (("draw", "neuron", "state"), np.swapaxes(rates, 0, 1))}  # neurons first
+        if np.shape(rates)[::2] == (observed.shape[-2:][0], tau.shape[-1] + 1)
+        and outer == ("trial",)
+        else {},
         time=TimeAxis(start=window[0], step=width, unit="ms"),
         loss=None
         if hist is None

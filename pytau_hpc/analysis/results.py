@@ -48,7 +48,7 @@ def read_fitted(path: Path, study: Path | None = None) -> Fitted:
         for name, variable in groups["posterior"].data_vars.items()
         if name == "tau" or name in EMISSIONS
     }
-    tau_dims, tau = _shaped_like(observed, observed_dims, *draws.pop("tau"))
+    tau_dims, tau = draws.pop("tau")
     stats: Any = groups["sample_stats"] if "sample_stats" in groups else {}  # noqa: SIM401 (no `get` in ArviZ 0.23)
     return Fitted(
         name=_name(point),
@@ -57,7 +57,7 @@ def read_fitted(path: Path, study: Path | None = None) -> Fitted:
         if point.model in MODELS
         else ("real" if observed.dtype.kind == "f" else "counts"),
         tau=tau,
-        tau_dims=tau_dims,
+        tau_dims=tau_dims[1:],
         observed=observed,
         observed_dims=observed_dims,
         states={name: (dims, array) for name, (dims, array) in draws.items() if "state" in dims},
@@ -127,20 +127,6 @@ def _joined(variable: Any) -> tuple[tuple[str, ...], Array]:
     """Chains one after the other: dims ("draw", …)."""
     array = variable.to_numpy()
     return ("draw", *map(str, variable.dims[2:])), array.reshape(-1, *array.shape[2:])
-
-
-def _shaped_like(
-    observed: Array, observed_dims: tuple[str, ...], dims: tuple[str, ...], tau: Array
-) -> tuple[tuple[str, ...], Array]:
-    """Changepoints by taste and trial, also where a model has them in one row after the other (PyTau's does)."""
-    sizes = {
-        dim: size
-        for dim, size in zip(observed_dims, observed.shape, strict=True)
-        if dim in ("taste", "trial")
-    }
-    if tau.ndim == 3 and len(sizes) == 2 and tau.shape[1] == sizes["taste"] * sizes["trial"]:
-        return (*sizes, "changepoint"), tau.reshape(len(tau), *sizes.values(), tau.shape[-1])
-    return (*dims[1:-1], "changepoint"), tau
 
 
 def _time(point: Point) -> TimeAxis:

@@ -189,10 +189,9 @@ def _samples(seconds: float, rate: float) -> int | None:
 
 
 def _window(window: Sequence[float]) -> tuple[int, int]:
-    limits = list(window)
-    if len(limits) != 2:
-        raise UserError(f"time_lims must be two numbers, start and end, not {len(limits)}")
-    return _whole("time_lims", limits[0]), _whole("time_lims", limits[1])
+    if np.shape(window) != (2,):
+        raise UserError(f"time_lims must be two numbers, start and end, not {window!r}")
+    return _whole("time_lims", window[0]), _whole("time_lims", window[1])
 
 
 def _whole(name: str, value: Any) -> int:

@@ -1,8 +1,9 @@
 """Which session is meant: a session's own folder, or a folder of sessions and the animal and date of one.
 
 A folder of sessions holds them itself, or holds one folder for each animal. Below an animal's folder a session is
-called after both (``mouse1/2024-01-15`` is ``mouse1_2024-01-15``), since names of sessions are unique in a study.
-Called by `one_point` and `batch`.
+called after both (``mouse1/2024-01-15`` is ``mouse1_2024-01-15``), since names of sessions are unique in a study. So is
+a folder whose name is only a date, however it is reached: a session has one name, and so its results one place. Called
+by `one_point` and `batch`.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ def sessions_below(
     top = Path(os.path.abspath(os.path.expanduser(data_dir)))
     if not top.exists():
         raise BadData(f"there is no folder {top}")
+    if not os.access(top, os.R_OK):
+        raise BadData(f"you may not read {top}")
     if top.is_file() or files_in(top, reader.suffixes):
         return [_session(reader, _named(top, animal, date), study)]
     found = _found_in(reader, top)
@@ -113,8 +116,7 @@ def _found_in(reader: Reader, top: Path) -> list[_Found]:
     found = []
     for folder in _folders(top):
         if files_in(folder, reader.suffixes):
-            name = folder.name
-            found.append(_Found(path=folder, name=name, animal=animal_of(name), date=date_of(name)))
+            found.append(_by_its_name(folder))
         else:
             found += [
                 _below_animal(inner, folder.name)
@@ -122,6 +124,14 @@ def _found_in(reader: Reader, top: Path) -> list[_Found]:
                 if files_in(inner, reader.suffixes)
             ]
     return sorted(found, key=lambda one: natural_key(one.name))
+
+
+def _by_its_name(path: Path) -> _Found:
+    """What a session's own name says; where that is only a date, the folder that it lies in is the animal's."""
+    stem = path.stem if path.is_file() else path.name
+    if _day(stem) is not None and name_problem(path.parent.name) is None:
+        return _below_animal(path, path.parent.name)
+    return _Found(path=path, name=stem, animal=animal_of(stem), date=date_of(stem))
 
 
 def _below_animal(path: Path, animal: str) -> _Found:
@@ -137,8 +147,7 @@ def _named(path: Path, animal: str | None, date: str | None) -> _Found:
     ------
     UserError : the caller says something else than the name
     """
-    stem = path.stem if path.is_file() else path.name
-    found = _Found(path=path, name=stem, animal=animal_of(stem), date=date_of(stem))
+    found = _by_its_name(path)
     dated = any(_day(one) for one in found.fields)
     if not found.is_from(date):
         if dated:

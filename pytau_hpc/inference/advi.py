@@ -30,7 +30,7 @@ COMMON = {
 
 OF_JAX = {
     "learning_rate": 0.05,
-    "explore_iterations": 500,
+    "explore_iterations": 750,
     "anneal_iterations": 1500,
     "max_iterations": 30_000,
     "tolerance": 0.5,

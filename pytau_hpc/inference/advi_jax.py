@@ -225,7 +225,7 @@ class _Engine:
         info.update({f"explored_loss_{name}": loss for name, loss in losses.items()})
         if len(run.tracks) > 1:
             info["restarts"] = len(run.tracks)
-            info["explored_loss_spread"] = float(
+            info["explored_spread"] = float(
                 np.ptp([loss for loss in losses.values() if np.isfinite(loss)])
             )
         if restarted:

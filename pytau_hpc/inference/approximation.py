@@ -45,7 +45,8 @@ class FullRank:
     """A normal distribution of all unconstrained parameters together.
 
     mean : shape (parameter,)
-    factor : lower triangular, shape (parameter, parameter); the covariance is ``factor @ factor.T``
+    factor : lower triangular with a positive diagonal, shape (parameter, parameter); the covariance is
+        ``factor @ factor.T``
     parts : as `MeanField`
     """
 
@@ -55,7 +56,7 @@ class FullRank:
 
     @property
     def log_volume(self) -> float:
-        return float(np.log(np.abs(np.diagonal(self.factor))).sum())
+        return float(np.log(np.diagonal(self.factor)).sum())
 
     def from_standard(self, standard: np.ndarray) -> np.ndarray:
         return self.mean + self.factor @ standard
@@ -87,6 +88,8 @@ def approximation_of(inference: Any) -> Approximation:
         return MeanField(mean=mean, sd=np.logaddexp(0.0, values["rho"]), parts=parts)
     factor = np.zeros((mean.size, mean.size))
     factor[np.tril_indices(mean.size)] = values["L_tril"]
+    # PyMC keeps the diagonal before softplus, as it does the scales of a mean-field fit.
+    np.fill_diagonal(factor, np.logaddexp(0.0, np.diagonal(factor)))
     return FullRank(mean=mean, factor=factor, parts=parts)
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from pytau_hpc.errors import UserError
+from pytau_hpc.errors import BadData, UserError
 from pytau_hpc.inference import METHODS
 from pytau_hpc.inference.checkpoint import NullCheckpoint
 from pytau_hpc.inference.posterior import Posterior
@@ -41,8 +41,19 @@ class Candidate:
         kind = MODELS[name]
         return cls(kind=kind, options=kind.resolve_options(options or {}))
 
-    def prepare(self, data: Any) -> np.ndarray:
-        return self.kind.prepare(data)
+    def prepare(self, data: Any, states: Sequence[int]) -> np.ndarray:
+        """The data as the model takes them.
+
+        Raises
+        ------
+        BadData : it does not take such data, or not with all of these numbers of states
+        """
+        prepared = self.kind.prepare(data)
+        for n_states in states:
+            problem = self.kind.accepts(prepared.shape, self.kind.dims, n_states)
+            if problem:
+                raise BadData(problem)
+        return prepared
 
     def fit(
         self, data: np.ndarray, n_states: int, settings: Mapping[str, Any], seed: int
@@ -75,7 +86,7 @@ class Foreign:
 
     make: Callable[[Any, int], Any]
 
-    def prepare(self, data: Any) -> np.ndarray:
+    def prepare(self, data: Any, states: Sequence[int]) -> np.ndarray:
         return np.asarray(data)
 
     def fit(
@@ -151,7 +162,7 @@ def best_states(
     ------
     UserError : the model cannot be fitted to such data, or a setting is wrong
     """
-    prepared = candidate.prepare(data)
+    prepared = candidate.prepare(data, states)
     fits = [candidate.fit(prepared, n_states, settings, seed) for n_states in states]
     return Selection(
         states=tuple(states),
@@ -213,7 +224,7 @@ def cross_validate(
     from pytau_hpc.inference.held_out import log_predictive, refuse_without_trials
 
     refuse_without_trials(candidate.kind)
-    prepared = candidate.prepare(data)
+    prepared = candidate.prepare(data, states)
     axis = candidate.kind.dims.index("trial")
     n_trials = prepared.shape[axis]
     if not 2 <= folds <= n_trials:

@@ -52,6 +52,9 @@ def posterior_of(
     judged = {n: m for n, m in mixed.items() if n not in BY_LABEL} or mixed
     if not judged:
         raise NonFinite("no variable ever moved")
+    stuck = [name for name, m in judged.items() if not np.isfinite([m.rhat, m.ess]).all()]
+    if stuck:
+        raise NonFinite(f"a chain did not move at all in {', '.join(stuck)}")
     worst = Mixing(
         rhat=max(m.rhat for m in judged.values()), ess=min(m.ess for m in judged.values())
     )

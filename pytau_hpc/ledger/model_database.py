@@ -176,7 +176,7 @@ class ModelDatabase:
         """
         self._must_be_writable()
         with self._opened() as connection:
-            ids = list(dict.fromkeys(int(model_id) for model_id in model_ids))
+            ids = list(dict.fromkeys(_whole(model_id) for model_id in model_ids))
             paths = [self.absolute(_path_of(connection, model_id)) for model_id in ids]
             connection.executemany("DELETE FROM model WHERE model_id = ?", [(one,) for one in ids])
         return paths
@@ -255,10 +255,7 @@ class ModelDatabase:
         exact = wanted(name, value)
         if name == "model_path":
             return [self.stored_path(path) for path in exact]
-        try:
-            return [to_sql("whole", each) for each in exact]
-        except (TypeError, ValueError, OverflowError):
-            raise UserError(f"`model_id` must be a whole number, not {value!r}") from None
+        return [_whole(each) for each in exact]
 
     def _seen_now(self, model_path: str) -> Seen | None:
         """The state of a file below the folder; None where there is none."""
@@ -316,13 +313,20 @@ def _own_columns(connection: sqlite3.Connection) -> set[str]:
 
 def _path_of(connection: sqlite3.Connection, model_id: int) -> str:
     row = connection.execute(
-        "SELECT model_path FROM model WHERE model_id = ?", (int(model_id),)
+        "SELECT model_path FROM model WHERE model_id = ?", (_whole(model_id),)
     ).fetchone()
     if row is None:
         raise UserError(
             f"there is no model {model_id} in the database", help="query() lists what there is"
         )
     return str(row[0])
+
+
+def _whole(model_id: Any) -> int:
+    try:
+        return int(to_sql("whole", model_id))
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"`model_id` must be a whole number, not {model_id!r}") from None
 
 
 def _upsert(connection: sqlite3.Connection, path: str, values: Stored) -> int:

@@ -17,7 +17,10 @@ from pytau_hpc.models.segmentation import States, best_segmentations, even_edges
 
 SMALL_SCALE = -2.0  # rho of an informed start: an sd of softplus(-2) = 0.13 in unconstrained space
 WIDE_SCALE = 0.0  # rho of PyMC's own start: an sd of 0.69
-FILLED = 0.95  # how much of a Dirichlet process' stick a start uses up; any share below one gives the same lengths
+# How much of a Dirichlet process' stick a start uses up. Any share gives the same lengths, and an optimiser moves
+# slowly from one to another, since all trials and `alpha` must move together. From 0.95 it ends up to 20 nats lower;
+# from 0.08 to 0.3 all are within two of each other.
+FILLED = 0.2
 
 Cuts = TypeVar("Cuts")
 Values = Mapping[str, np.ndarray]

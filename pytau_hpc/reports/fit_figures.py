@@ -266,10 +266,12 @@ def _histograms(axes: Axes, result: ResultHandler) -> None:
     shared = "trial" not in fitted.tau_dims
     if shared:
         draws = draws[:, :1]
+    edges = fitted.time.edges(fitted.n_bins)
     fit_axes.changepoint_histograms(
         axes,
-        draws,
-        fitted.time.edges(fitted.n_bins),
+        # In some models a state that is not needed begins up to half a bin past the end: it is in the last bar.
+        np.minimum(draws, edges[-1]),
+        edges,
         unit=fitted.time.unit,
         what="probability" if shared else "trials",
     )
@@ -290,8 +292,7 @@ def _rates_picture(axes: Axes, result: ResultHandler) -> None:
             label=_rate_label(table),
         )
         axes.set_xlabel(_rows(result))
-        axes.legend(frameon=False, fontsize=8)
-        axes.set_title("lines: 95 % interval", loc="left", fontsize=9)
+        axes.set_title("dots: mean, lines: 95 % interval", loc="left", fontsize=9)
         return
     neuron_axes.rates_picture(
         axes,

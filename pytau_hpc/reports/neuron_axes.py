@@ -161,6 +161,7 @@ def elbo(
     if final is not None:
         axes.axhline(final[0], color="black", linestyle="--", linewidth=1, zorder=0)
     axes.set(xlabel="iteration", ylabel="ELBO (nats)")
+    axes.locator_params(axis="x", nbins=5)  # so that numbers of five digits stay apart
     axes.ticklabel_format(axis="y", useOffset=False, style="plain")
     bare(axes)
 

@@ -251,7 +251,7 @@ def plot_state_firing_rates(
     fit_axes.whole_numbers(axes[-1], "x", n_neurons)
     figure.supylabel("rate (Hz)" if bin_ms else "count per sample", fontsize=9)
     figure.suptitle(
-        "mean and SD over trials; * differs between states (ANOVA, p < 0.05, Bonferroni)",
+        "mean and SD over trials\n* differs between states (ANOVA, p < 0.05, Bonferroni)",
         fontsize=9,
         x=0.01,
         ha="left",

@@ -71,8 +71,8 @@ def batch_fit_models(
         param_grid,
         study=study_of(save_dir),
         name=name,
-        animal=animal_name,
-        date=session_date,
+        animal=None if animal_name is None else str(animal_name),
+        date=None if session_date is None else str(session_date),
     )
     for note in batch.notes:
         log.warning("%s", note)

@@ -160,8 +160,8 @@ def test_a_series_has_changepoints_in_bins_and_one_trial(study, rng):
 
 
 def test_categories_are_counted_one_by_one(study):
-    """Each is a row of zeros and ones: how often it was seen in a state is its probability there."""
-    data = np.array([[0, 0, 1, 1, 2, 2], [0, 0, 0, 2, 2, 2]])
+    """Each that occurs is a row of zeros and ones: how often it was seen in a state is its probability there."""
+    data = np.array([[0, 0, 1, 1, 7, 7], [0, 0, 0, 7, 7, 7]])
     tau = np.full((10, 2, 1), 3.0)
     p = np.tile([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], (10, 1, 1))
     path = a_binned_result(study, "categorical_changepoint_2d", data, {"tau": tau, "p": p})
@@ -172,6 +172,16 @@ def test_categories_are_counted_one_by_one(study):
     np.testing.assert_allclose(
         result.firing.state_firing[0], [[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]]
     )
+
+
+def test_one_category_has_two_rows_as_in_its_model(study):
+    data = np.full((2, 6), 4)
+    draws = {"tau": np.full((10, 2, 1), 3.0), "p": np.full((10, 2, 2), 0.5)}
+    path = a_binned_result(study, "categorical_changepoint_2d", data, draws)
+
+    activity = ResultHandler(path).fitted.activity(None)
+
+    np.testing.assert_array_equal(activity.sum(axis=-1), [[6, 0], [6, 0]])
 
 
 def test_a_study_that_moved_still_opens(made, study, tmp_path):

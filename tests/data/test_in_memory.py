@@ -64,8 +64,9 @@ def test_limits_in_samples_must_be_whole():
     assert (counts == 10).all()
     with pytest.raises(UserError, match=r"bin_width is in samples and must be whole, not 0\.05"):
         preprocess_array(spikes, window=(0, 60), bin_width=0.05)
-    with pytest.raises(UserError, match="two numbers, start and end, not 3"):
-        preprocess_array(spikes, window=(0, 30, 60), bin_width=10)
+    for window in ((0, 30, 60), 60):
+        with pytest.raises(UserError, match="two numbers, start and end, not"):
+            preprocess_array(spikes, window=window, bin_width=10)
 
 
 def test_a_shuffle_of_a_single_series_needs_trials():

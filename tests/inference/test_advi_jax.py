@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import all_models
 from pytau_hpc.errors import Interrupted, NonFinite
 from pytau_hpc.inference import METHODS
 from pytau_hpc.inference.checkpoint import Checkpoint, CheckpointLike, NullCheckpoint
@@ -23,7 +24,7 @@ jax_programs = pytest.importorskip("pytau_hpc.inference.jax_programs")
 
 SMALL = "poisson_changepoint_1d"  # five microseconds a step
 POINT_ID = "00000000000000aa"
-SETTINGS = {"iterations": 1100, "draws": 20, "elbo_draws": 64}
+SETTINGS = {"iterations": 1100, "explore_iterations": 500, "draws": 20, "elbo_draws": 64}
 
 
 @dataclass
@@ -202,6 +203,17 @@ def test_the_start_with_the_best_elbo_goes_on():
     assert posterior.info["start"] == min(explored, key=lambda name: explored[name])
 
 
+@pytest.mark.slow
+def test_starts_are_explored_until_it_is_known_which_is_best():
+    """After 500 steps the one that ends 15 nats lower was half a nat ahead."""
+    name = "single_taste_poisson_varsig_fixed"
+    made = all_models.simulated(MODELS[name], all_models.SIZES["medium"], seed=1)
+
+    posterior = fitted(name, data=made.data, n_states=4, seed=1, draws=10)
+
+    assert posterior.elbo > -14265
+
+
 @pytest.mark.parametrize("restarts", [1, 2, 9])
 def test_as_many_starts_are_tried_as_were_asked_for(restarts):
     """More than the model has are displaced copies of its first one."""
@@ -377,45 +389,3 @@ def test_a_start_that_diverges_does_not_take_the_others_along(monkeypatch):
 
     assert posterior.info["start"] != "segmented"
     assert np.isfinite(posterior.elbo)
-
-
-# --------------------------------------------------------------------------------------------------------------- caches
-
-
-def test_a_model_is_lowered_once_for_all_shapes_and_compiled_once_for_each(monkeypatch):
-    """What a task pays once it does not pay for every fit; and it does not keep everything for ever."""
-    kind = MODELS[SMALL]
-    counted = {"lower": 0, "compile": 0}
-    for name in ("lower", "_compile"):
-        original = getattr(jax_programs, name)
-
-        def counting(*given: Any, original: Any = original, name: str = name.strip("_")) -> Any:
-            counted[name] += 1
-            return original(*given)
-
-        monkeypatch.setattr(jax_programs, name, counting)
-    monkeypatch.setattr(jax_programs, "MAX_SHAPES", 2)
-    monkeypatch.setattr(jax_programs, "_structures", type(jax_programs._structures)())
-    monkeypatch.setattr(jax_programs, "_executables", type(jax_programs._executables)())
-
-    for n_bins in (8, 9, 8, 10, 8):
-        jax_programs.programs_for(kind, kind.prepare(np.arange(n_bins) % 3), 2, {})
-
-    # The third shape took the place of 9, since 8 was used after it.
-    assert counted == {"lower": 1, "compile": 3}
-    assert len(jax_programs._executables) == 2
-
-
-def test_a_compiler_option_that_is_refused_is_left_out(monkeypatch):
-    """Every jaxlib has options of its own; a fit must not depend on them."""
-    monkeypatch.setattr(jax_programs, "_refused_options", set())
-    monkeypatch.setattr(
-        jax_programs,
-        "COMPILER_OPTIONS",
-        {"xla_no_such_option": True, "xla_cpu_enable_fast_math": False},
-    )
-
-    double = jax_programs._compiled(lambda x: 2 * x, np.ones(3))
-
-    np.testing.assert_array_equal(double(np.ones(3)), [2.0, 2.0, 2.0])
-    assert "xla_no_such_option" in jax_programs._refused_options

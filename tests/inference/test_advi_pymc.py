@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +20,6 @@ import pytest
 from pytau_hpc.errors import Interrupted, NonFinite
 from pytau_hpc.inference import advi_pymc
 from pytau_hpc.inference.advi_pymc import even_start, fit, has_settled
-from pytau_hpc.inference.approximation import FullRank, MeanField, draws_of, elbo_of
 from pytau_hpc.inference.checkpoint import Checkpoint, CheckpointLike, NullCheckpoint
 from pytau_hpc.inference.posterior import Posterior
 from pytau_hpc.models import MODELS
@@ -224,21 +222,6 @@ def test_a_full_rank_fit_resumes_and_gives_other_draws_than_a_mean_field_one(
     assert not np.array_equal(whole.draws["tau"], uninterrupted.draws["tau"])
 
 
-def test_a_full_rank_normal_has_its_own_covariance_and_its_exact_elbo():
-    """Where the posterior is a correlated normal, the ELBO of that normal is the evidence, without noise."""
-    factor = np.array([[1.0, 0.0], [0.8, 0.6]])
-    with pm.Model() as model:
-        pm.MvNormal("x", mu=np.zeros(2), cov=factor @ factor.T)
-    exact = FullRank(mean=np.zeros(2), factor=factor, parts={"x": (slice(0, 2), (2,))})
-
-    elbo, elbo_se = elbo_of(model, exact, np.random.default_rng(1), 200)
-    draws = draws_of(model, ["x"], exact, 4000, np.random.default_rng(2))["x"]
-
-    assert elbo == pytest.approx(0.0, abs=1e-10)
-    assert elbo_se < 1e-10
-    np.testing.assert_allclose(np.cov(draws.T), factor @ factor.T, atol=0.08)
-
-
 @pytest.mark.usefixtures("interpreted")
 def test_the_posterior_has_every_variable_of_the_model_in_its_shape():
     """`tau` is in bins, between the first and the last; the loss has one value an iteration."""
@@ -272,35 +255,6 @@ def test_a_loss_that_becomes_nan_ends_the_fit():
     """No result is better than one made of NaN."""
     with pytest.raises(NonFinite, match="NaN"):
         fit_counts(kind=Broken())
-
-
-def test_the_elbo_of_the_exact_posterior_is_the_evidence():
-    """Where q is the posterior, every draw gives the log evidence and the standard error is nil."""
-    y = np.array([0.3, -1.1, 2.0])
-    with pm.Model() as model:
-        x = pm.Normal("x", 0.0, 1.0)
-        pm.Normal("obs", x, 1.0, observed=y)
-    n = y.size
-    exact = MeanField(
-        mean=np.array([y.sum() / (n + 1)]),
-        sd=np.array([(n + 1) ** -0.5]),
-        parts={"x": (slice(0, 1), ())},
-    )
-    covariance = np.eye(n) + 1.0
-    evidence = -0.5 * (
-        y @ np.linalg.solve(covariance, y)
-        + np.linalg.slogdet(covariance)[1]
-        + n * np.log(2 * np.pi)
-    )
-
-    elbo, elbo_se = elbo_of(model, exact, np.random.default_rng(1))
-    too_wide, its_se = elbo_of(model, replace(exact, sd=2 * exact.sd), np.random.default_rng(1))
-
-    assert elbo == pytest.approx(evidence, abs=1e-10)
-    assert elbo_se < 1e-10
-    # KL of a normal from one of half its width: (4 - 1)/2 - log 2 nats.
-    assert too_wide == pytest.approx(evidence - 1.5 + np.log(2), abs=4 * its_se)
-    assert 0 < its_se < 0.1
 
 
 def test_changepoints_start_evenly_spaced_as_in_pytaus_published_fits():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import resource
 import signal
@@ -20,7 +18,6 @@ import numpy as np
 import pytest
 
 from pytau_hpc.inference.checkpoint import Checkpoint, NullCheckpoint
-from pytau_hpc.inference.fingerprint import difference, fingerprint_of
 
 POINT = "0123456789abcdef"
 HERE = {"numpy": "2.4", "cpu": "a"}
@@ -391,50 +388,3 @@ def test_killed_while_saving_a_run_leaves_a_whole_checkpoint(tmp_path):
         assert state.meta == {"at": state.iteration}
         assert (state.arrays["x"] == state.iteration).all()
         assert len(list(folder.glob("[!.]*.npz"))) <= 3
-
-
-def test_the_fingerprint_is_that_of_the_machine_not_of_the_process():
-    """Two processes of one machine and set-up agree; another number of threads does not."""
-    script = (
-        "import json; from pytau_hpc.inference.fingerprint import fingerprint_of;"
-        "print(json.dumps(dict(fingerprint_of('other'))))"
-    )
-
-    def in_a_process(**environment: str) -> dict[str, str]:
-        output = subprocess.run(
-            [sys.executable, "-c", script],
-            env={**os.environ, **environment},
-            check=True,
-            capture_output=True,
-        ).stdout
-        return dict(json.loads(output))
-
-    ours = fingerprint_of("other")
-
-    assert difference(ours, in_a_process(PYTHONHASHSEED="7")) is None
-    assert difference(ours, in_a_process(OMP_NUM_THREADS="3")) == "OMP_NUM_THREADS was 3, is 1"
-
-
-def test_the_fingerprint_knows_what_numbers_depend_on():
-    """Versions, processor, threads and our own source are all in it."""
-    found = fingerprint_of("other")
-
-    assert found["numpy"] == np.__version__
-    assert found["machine"]
-    assert found["source"]
-    assert int(found["cpus"]) >= 1
-    assert "OMP_NUM_THREADS" in found
-
-
-def test_checkpoints_need_nothing_heavy():
-    """The module is imported before an engine is chosen."""
-    script = (
-        "import sys, pytau_hpc.inference.checkpoint;"
-        "print([m for m in ('pymc', 'pytensor', 'jax', 'arviz', 'xarray', 'pandas', 'h5py') if m in sys.modules])"
-    )
-
-    heavy = subprocess.run(
-        [sys.executable, "-c", script], check=True, capture_output=True, text=True
-    ).stdout
-
-    assert heavy.strip() == "[]"

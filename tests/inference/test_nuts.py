@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.special import expit
 
 from pytau_hpc.errors import Interrupted, UserError
 from pytau_hpc.inference import METHODS, nuts
@@ -269,39 +271,83 @@ def test_a_nested_state_comes_back_from_arrays_and_json():
         encode(Path())
 
 
+def interrupted_and_resumed(folder: Path, engine: str, *, at: int, **settings: Any) -> Posterior:
+    """Draw until a stop is asked for at that draw, and go on in another run."""
+    first = a_checkpoint(folder, 1, engine)
+
+    def stop(phase: str, done: int, total: int) -> None:
+        if done >= at:
+            first.request_stop()
+
+    with pytest.raises(Interrupted) as stopped:
+        draw(engine, first, progress=stop, **settings)
+    assert stopped.value.iteration == at + 1
+    return draw(engine, a_checkpoint(folder, 2, engine), **settings)
+
+
+def exact_two_states(data: np.ndarray) -> tuple[list[float], list[float]]:
+    """Posterior means and sds of `tau` and the two rates of `poisson_changepoint_1d`, on a grid."""
+    last, bins = len(data) - 1, np.arange(len(data))
+    prior_means = [half.mean() + 0.01 for half in np.array_split(data, 2)]
+    a = 3 * np.tan(np.pi / 2 * (np.arange(200) + 0.5) / 200)  # equal shares of a HalfCauchy(3)
+    tau = np.linspace(20, 62, 85)
+    shares = (tau / last)[:, None, None]
+    prior = stats.beta.pdf(shares, a[:, None], a).mean(axis=(1, 2))
+    early, late = np.linspace(1.8, 5, 41), np.linspace(0.4, 1.6, 41)
+    after = expit(bins - tau[:, None])[:, None, None]
+    rates = early[:, None, None] * (1 - after) + late[:, None] * after
+    logp = (data * np.log(rates) - rates).sum(axis=-1) + np.log(prior)[:, None, None]
+    logp -= early[:, None] / prior_means[0] + late / prior_means[1]
+    weights = np.exp(logp - logp.max())
+    weights /= weights.sum()
+    marginals = [weights.sum(axis=others) for others in ((1, 2), (0, 2), (0, 1))]
+    grids = (tau, early, late)
+    means = [float(p @ x) for p, x in zip(marginals, grids, strict=True)]
+    variances = [p @ (x - m) ** 2 for p, x, m in zip(marginals, grids, means, strict=True)]
+    return means, [float(variance**0.5) for variance in variances]
+
+
 @pytest.mark.realdata
 @pytest.mark.skipif(not DATA.exists(), reason="the recordings are not here")
-def test_the_chains_agree_on_the_coal_disasters():
-    """R-hat below 1.01; the year is 1890, as by every method before."""
+def test_the_chains_agree_on_the_coal_disasters_and_with_the_exact_posterior(tmp_path):
+    """R-hat below 1.01, also where it was interrupted; the change is in 1890, as by every method before."""
     with (DATA / "classic/coal_1851_1962.csv").open() as file:
         disasters = np.array([int(row["disasters"]) for row in csv.DictReader(file)])
+    settings = {"data": disasters, "chains": 4, "tune": 1000, "draws": 1000}
 
-    posterior = draw("jax", data=disasters, chains=4, tune=1000, draws=1000)
+    posterior = draw("jax", **settings)
+    resumed = interrupted_and_resumed(tmp_path, "jax", at=5500, **settings)
 
+    assert_same_bits(resumed, posterior)
     assert posterior.rhat_max < 1.01
     assert posterior.converged
-    assert 1851 + posterior.draws["tau"].mean() == pytest.approx(1889.9, abs=0.3)
-    np.testing.assert_allclose(posterior.draws["lambda"].mean(axis=0), [3.18, 0.907], atol=0.03)
+    means, sds = exact_two_states(disasters)
+    assert means[0] + 0.5 == pytest.approx(1890 - 1851, abs=1.5)  # the published year
+    drawn = np.concatenate([posterior.draws["tau"], posterior.draws["lambda"]], axis=1)
+    np.testing.assert_array_less(np.abs(drawn.mean(axis=0) - means), 0.1 * np.array(sds))
+    np.testing.assert_allclose(drawn.std(axis=0), sds, rtol=0.1)
 
 
 @pytest.mark.slow
-def test_the_chains_agree_on_many_trials():
-    """30 trials, 7 neurons, 40 bins: R-hat below 1.01, changepoints within half a bin or so of the truth."""
+def test_the_chains_agree_on_many_trials(tmp_path):
+    """30 trials, 7 neurons, 40 bins, 4 states: R-hat below 1.01, also where it was interrupted; near the truth."""
     rng = np.random.default_rng(0)
-    rates = rng.gamma(2.0, 1.0, (7, 3))
-    ends = np.linspace(0, 40, 4)[1:-1] + rng.normal(0, 2, (30, 2))
+    rates = rng.gamma(2.0, 1.0, (7, 4))
+    ends = np.sort(np.linspace(0, 40, 5)[1:-1] + rng.normal(0, 2, (30, 3)), axis=1)
     state = (np.arange(40) >= ends[..., None]).sum(axis=1)
-    data = rng.poisson(rates.T[state].swapaxes(1, 2))
+    settings = {
+        "kind": MODELS["single_taste_poisson"],
+        "data": rng.poisson(rates.T[state].swapaxes(1, 2)),
+        "n_states": 4,
+        "chains": 4,
+        "tune": 1000,
+        "draws": 1000,
+    }
 
-    posterior = draw(
-        "jax",
-        kind=MODELS["single_taste_poisson"],
-        data=data,
-        n_states=3,
-        chains=4,
-        tune=1000,
-        draws=1000,
-    )
+    posterior = draw("jax", **settings)
+    resumed = interrupted_and_resumed(tmp_path, "jax", at=3500, **settings)
 
+    assert_same_bits(resumed, posterior)
     assert posterior.rhat_max < 1.01
+    assert posterior.converged
     assert np.abs(np.median(posterior.draws["tau"], axis=0) - ends).mean() < 0.7

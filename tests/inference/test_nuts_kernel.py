@@ -63,7 +63,9 @@ def test_a_correlated_normal_of_very_different_scales_is_sampled_as_it_is():
     np.testing.assert_allclose(standard.mean(axis=0), 0.0, atol=0.1)
     np.testing.assert_allclose(np.cov(standard.T), correlation, atol=0.12)
     np.testing.assert_allclose((standard**4).mean(axis=0), 3.0, atol=0.6)
-    np.testing.assert_allclose(adaptation.inverse_mass / scales**2, 1.0, atol=0.4)
+    # The spread of draws over that of gradients: between the variance and the variance given the others.
+    between = np.sqrt([1 - 0.9**2, 1 - 0.9**2, 1.0])
+    np.testing.assert_allclose(adaptation.inverse_mass / scales**2, between, rtol=0.2)
     assert not diverged.any()
     assert 3 <= leaves.mean() <= 20
 

@@ -86,18 +86,105 @@ def test_the_nile_changes_in_1898():
     assert posterior.draws["mu"].mean(axis=0).ravel() == pytest.approx([10.98, 8.50], abs=0.25)
 
 
+def test_the_nile_has_two_states():
+    """By the ELBO, in units in which the prior of the means says little."""
+    flow = column("nile.csv", "flow") / 100
+
+    elbo = {n: fitted("gaussian_changepoint_mean_2d", flow, n).elbo for n in (2, 3, 4)}
+
+    assert elbo[2] > elbo[3] + 1 > elbo[4] + 2
+
+
+def notebook(name: str, array: str = "data") -> np.ndarray:
+    """An array of one of PyTau's model notebooks, simulated there with changes at bins 33 and 66 of 100."""
+    with np.load(DATA / f"pytau_notebooks/{name}.npz") as stored:
+        return stored[array]
+
+
+def middle(posterior: Posterior) -> np.ndarray:
+    """Median over trials of where each changepoint is, in bins; each trial has been given a jitter of its own."""
+    tau = posterior.draws["tau"].mean(axis=0)
+    return np.median(tau.reshape(-1, tau.shape[-1]), axis=0)
+
+
+TRUE = np.array([32.5, 65.5])  # a sigmoid is half done in front of bins 33 and 66
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "variable", "levels"),
+    [
+        ("SingleTastePoisson", "single_taste_poisson", "lambda", [2, 8, 5]),
+        ("GaussianChangepointMean2D", "gaussian_changepoint_mean_2d", "mu", [0.5, 3.5, 2]),
+        ("GaussianChangepointMeanVar2D", "gaussian_changepoint_mean_var_2d", "mu", [0.5, 3.5, 2]),
+    ],
+)
+def test_the_data_of_pytaus_notebooks_change_where_they_were_made_to(name, model, variable, levels):
+    """And their levels are the true ones, mean over neurons or dimensions."""
+    posterior = fitted(model, notebook(name), 3)
+
+    assert posterior.converged
+    assert np.abs(middle(posterior) - TRUE).max() < 2.0
+    found = posterior.draws[variable].mean(axis=(0, 1))
+    assert found == pytest.approx(levels, rel=0.05, abs=0.05)
+
+
+def test_the_tastes_of_pytaus_notebook_have_their_rates():
+    """Tastes are the third axis there; they fire 1, 1.5 and 0.8 times as much, roughly: each neuron is scaled, too."""
+    posterior = fitted("all_taste_poisson", notebook("AllTastePoisson").transpose(2, 0, 1, 3), 3)
+
+    assert np.abs(middle(posterior) - TRUE).max() < 1.5
+    found = posterior.draws["lambda"].mean(axis=(0, 3))  # (taste, state)
+    assert found == pytest.approx(np.outer([1, 1.5, 0.8], [2, 8, 5]), rel=0.15)
+
+
+def test_the_categories_of_pytaus_notebook_have_their_probabilities():
+    """Where PyTau's ELBO is infinite and its changepoints end at 41 and 58."""
+    posterior = fitted("categorical_changepoint_2d", notebook("CategoricalChangepoint2D"), 3)
+
+    assert posterior.converged
+    assert np.abs(middle(posterior) - TRUE).max() < 2.0
+    true = [[0.6, 0.2, 0.1, 0.1], [0.1, 0.1, 0.6, 0.2], [0.2, 0.5, 0.2, 0.1]]
+    assert posterior.draws["p"].mean(axis=0) == pytest.approx(np.array(true), abs=0.08)
+
+
 @pytest.mark.parametrize(
     ("name", "model"),
     [
-        ("SingleTastePoisson", "single_taste_poisson"),
-        ("GaussianChangepointMean2D", "gaussian_changepoint_mean_2d"),
+        ("GaussianChangepointMeanDirichlet", "gaussian_changepoint_mean_dirichlet"),
+        ("SingleTastePoissonDirichlet", "single_taste_poisson_dirichlet"),
     ],
 )
-def test_the_data_of_pytaus_notebooks_change_where_they_were_made_to(name, model):
-    """Simulated by PyTau with changes at bins 33 and 66 of 100."""
-    with np.load(DATA / f"pytau_notebooks/{name}.npz") as stored:
-        data = stored["data"]
+def test_with_room_for_more_states_the_true_changes_are_among_those_found(name, model):
+    """Eight states at most, three true ones: there is a changepoint near each true one."""
+    posterior = fitted(model, notebook(name), 8)
 
-    tau = np.median(fitted(model, data, 3).draws["tau"], axis=0).reshape(-1, 2)
+    assert np.abs(middle(posterior)[:, None] - TRUE).min(axis=0).max() < 2.0
 
-    assert np.abs(np.median(tau, axis=0) - [32.5, 65.5]).max() < 1.5
+
+def test_a_series_with_room_for_more_states_uses_three():
+    """The states that the data show last 97 % of the time."""
+    name = "gaussian_changepoint_mean_dirichlet"
+    posterior = fitted(name, notebook("GaussianChangepointMeanDirichlet"), 8)
+
+    lengths = np.sort(posterior.draws["w_latent"].mean(axis=0))
+    assert lengths[-3:].sum() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "model", "axes", "loss", "year", "sd"),
+    [
+        ("General_coal", "counts", "single_taste_poisson", 2, 173.47, 1885.6, 2.5),
+        ("General_temperature", "temp", "gaussian_changepoint_mean_2d", 1, 219.14, 1978.2, 3.8),
+    ],
+)
+def test_years_of_change_are_those_that_pytau_prints(name, array, model, axes, loss, year, sd):
+    """Loss (PyTau's after 20,000 iterations), mean and sd, with tau cut to a whole index of a year as there."""
+    data = notebook(name, array)
+
+    posterior = fitted(model, data.reshape(*(1,) * axes, -1), 2)
+
+    years = notebook(name, "years")[posterior.draws["tau"].astype(int).ravel()]
+    assert -posterior.elbo < loss
+    assert -posterior.elbo == pytest.approx(loss, abs=0.5)
+    assert years.mean() == pytest.approx(year, abs=0.5)
+    assert years.std() == pytest.approx(sd, abs=0.8)

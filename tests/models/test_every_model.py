@@ -401,6 +401,28 @@ def test_parents_of_exponentials_are_likely_given_their_children():
     np.testing.assert_allclose(high * (10 + low.sum(axis=0)), 1 + 3, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "name", ["gaussian_changepoint_mean_dirichlet", "single_taste_poisson_dirichlet"]
+)
+def test_a_start_uses_up_as_much_of_a_stick_as_is_likely(name, monkeypatch):
+    """Any share gives the same changepoints, but from an unlikely one an optimiser does not come back."""
+    from pytau_hpc.models import starts
+
+    kind = MODELS[name]
+    made = simulated(kind, n_states=5)
+    data, inputs = kind.prepare(made.data), inputs_of(name, made.data, 5)
+
+    def log_density() -> float:
+        start = kind.starts(data, 5, kind.resolve_options({}), np.random.default_rng(0))[0]
+        point = lowered(name).start(start.values, inputs)
+        return lowered(name).reference_log_density(point, inputs)
+
+    ours = log_density()
+    for other in (0.95, 0.02):
+        monkeypatch.setattr(starts, "FILLED", other)
+        assert log_density() < ours
+
+
 def test_cutting_finds_the_best_of_all_cuts():
     """The dynamic programme gives what trying everything gives."""
     from pytau_hpc.models.segmentation import cut, hard_weights

@@ -103,6 +103,62 @@ def test_a_series_is_drawn_as_a_line_over_its_states(series):
     assert labels(drawn(figure).axes[0]) == ("bin", "probability per bin")
 
 
+def test_many_dimensions_of_one_trial_are_a_picture_and_not_lines(study, rng):
+    """Ten series that change together; their changepoints are drawn once."""
+    data = np.concatenate([rng.normal(0, 1, (10, 30)), rng.normal(5, 1, (10, 30))], axis=1)
+    draws = {
+        "tau": rng.normal(29.5, 0.5, (40, 1)),
+        "mu": np.tile([0.0, 5.0], (40, 10, 1)),
+    }
+    result = ResultHandler(a_binned_result(study, "gaussian_changepoint_mean_2d", data, draws))
+
+    figure, axes = plotting.plot_overview(result)
+    drawn(figure)
+    assert len(axes[0, 0].collections[1].get_offsets()) == 1
+    assert labels(axes[0, 1]) == ("state", "dimension")
+    figure, axes = plotting.plot_raster(result)
+    assert drawn(figure).axes[0].get_ylabel() == "trial (10 dimensions each)"
+
+
+def test_categories_are_rows_of_their_trials(study, rng):
+    """Category 7 is the third that occurs."""
+    data = rng.choice([0, 1, 7], (4, 30))
+    draws = {"tau": rng.normal(14.5, 1, (40, 4, 1)), "p": rng.dirichlet([2, 2, 2], (40, 2))}
+    result = ResultHandler(a_binned_result(study, "categorical_changepoint_2d", data, draws))
+
+    figure, axes = plotting.plot_raster(result)
+    assert labels(drawn(figure).axes[0]) == ("bin", "trial (3 categories each)")
+    figure, axes = plotting.plot_overview(result)
+    drawn(figure)
+    assert labels(axes[0, 1]) == ("category", "probability")
+
+
+def test_a_changepoint_past_the_last_bin_is_counted_in_it(study, rng):
+    """A state that a Dirichlet model does not need begins there."""
+    draws = {"tau": np.full((40, 3, 1), 19.9), "lambda": np.ones((40, 2, 2))}
+    data = rng.poisson(1, (3, 2, 20))
+    result = ResultHandler(a_binned_result(study, "single_taste_poisson_dirichlet", data, draws))
+
+    _, axes = plotting.plot_changepoints(result)
+
+    values, edges, _ = axes.patches[0].get_data()
+    assert edges[-1] == 20
+    assert values[-1] == 3
+
+
+def test_a_fit_without_draws_of_its_states_and_that_did_not_converge_says_so(series):
+    import dataclasses
+
+    quality = {**series.quality, "converged": False}
+    series.fitted = dataclasses.replace(series.fitted, states={}, quality=quality)
+
+    figure, axes = plotting.plot_overview(series)
+
+    drawn(figure)
+    assert "kept no draws" in axes[0, 1].texts[0].get_text()
+    assert figure.get_suptitle().endswith("not converged")
+
+
 def test_of_several_tastes_the_chosen_one_is_drawn(study):
     result = ResultHandler(a_result(study, taste="all").path)
 
@@ -174,6 +230,13 @@ def test_an_elbo_is_shown_whole_and_at_its_end(result):
     drawn(figure)
     assert whole.lines[0].get_xdata().tolist() == (250 * np.arange(1, 13)).tolist()
     assert last.lines[0].get_xdata().tolist() == [2500, 2750, 3000]
+
+
+def test_a_raster_of_one_trial_is_a_figure_of_its_own(result):
+    figure, axes = pytaus.raster(result.firing.raw_spikes[0])
+
+    assert labels(drawn(figure).axes[0]) == ("time (samples)", "neuron")
+    assert len(axes.collections[0].get_segments()) == result.firing.raw_spikes[0].sum()
 
 
 def test_a_raster_can_be_drawn_on_axes_that_are_given(result):
