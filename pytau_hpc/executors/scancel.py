@@ -48,9 +48,7 @@ def cancel(
         task.cluster for task in tasks if task.cluster and (task.job_name, task.element) not in seen
     ]
     elsewhere = [cluster for cluster in missing if here() not in (None, cluster)]
-    return Told(
-        did=tuple(did), silence=squeue.elsewhere_note(elsewhere, here()) if elsewhere else None
-    )
+    return Told(did=tuple(did), silence=squeue.elsewhere_note(elsewhere, here))
 
 
 def targets(

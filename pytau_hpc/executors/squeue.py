@@ -209,7 +209,7 @@ def judge(
             elif task.run_over:
                 waiting.add(task.key)
     return Sighting(
-        note="; ".join(filter(None, (_held_note(held), elsewhere_note(elsewhere, here())))) or None,
+        note="; ".join(filter(None, (_held_note(held), elsewhere_note(elsewhere, here)))) or None,
         waiting=frozenset(waiting),
         alive=frozenset(alive),
         reasons=reasons,
@@ -227,14 +227,14 @@ def _held_note(held: Sequence[Seen]) -> str | None:
     return f"SLURM holds {len(held)} tasks ({why}) until you say:  scontrol release {jobs}"
 
 
-def elsewhere_note(clusters: Sequence[str], here: str | None) -> str | None:
+def elsewhere_note(clusters: Sequence[str], here: Callable[[], str | None]) -> str | None:
     """What to say about tasks that were sent to other clusters than the one that answers here."""
     if not clusters:
         return None
     names = ", ".join(sorted(set(clusters)))
     n = len(clusters)
     tasks = "1 task was" if n == 1 else f"{n} tasks were"
-    return f"{tasks} sent to the cluster {names}, of which SLURM here ({here}) knows nothing: ask there"
+    return f"{tasks} sent to the cluster {names}, of which SLURM here ({here()}) knows nothing: ask there"
 
 
 def overdue(tasks: Sequence[OpenTask], *, now: float) -> tuple[Gone, ...]:
