@@ -20,7 +20,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pytau_hpc.errors import LockTimeout
-from pytau_hpc.executors.base import Gone, TaskKey
+from pytau_hpc.executors.base import Gone
 from pytau_hpc.files import publish_text
 from pytau_hpc.ledger import queries
 from pytau_hpc.ledger.connection import LedgerDamaged, LedgerUnwritable, remove
@@ -32,7 +32,7 @@ from pytau_hpc.sweep.journal import read_from
 from pytau_hpc.sweep.manifest import read_manifest, revisions
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import Kind
-from pytau_hpc.sweep.submission import Submission
+from pytau_hpc.sweep.submission import Submission, TaskKey
 
 _JOURNAL_NAME = re.compile(r"(\d+)\.r(\d+)\.jsonl")
 #: A folder changed less than this ago may change again within the resolution of its time stamp: look again.
@@ -246,11 +246,14 @@ def _read_verdicts(ledger: Ledger, sweep: SweepDir, uuid: str) -> None:
     while True:
         path = folder / f"{done:06}.json"
         try:
-            verdicts = json.loads(path.read_text(encoding="utf-8"))["verdicts"]
+            body = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             break
-        for task, run, kind in verdicts:
+        verdicts, at = body["verdicts"], float(body.get("at", 0.0))
+        for task, run, kind, *node in verdicts:
             ledger.mark_gone(uuid, task, run, None if kind is None else Kind(kind))
+            if node:
+                ledger.mark_unable(uuid, task, node[0], at)
         done += 1
         ledger.set_hint(f"verdicts:{uuid}", str(done), 0.0)
 
@@ -290,7 +293,10 @@ def _write_verdicts(ledger: Ledger, sweep: SweepDir, gone: Iterable[Gone], now: 
         body = {
             "format": 1,
             "at": now,
-            "verdicts": [[v.task, v.run, v.kind and v.kind.value] for v in verdicts],
+            "verdicts": [
+                [v.task, v.run, v.kind and v.kind.value, *([v.node] if v.node else [])]
+                for v in verdicts
+            ],
         }
         if publish_text(folder / f"{number:06}.json", json.dumps(body) + "\n"):
             _read_verdicts(ledger, sweep, uuid)

@@ -94,6 +94,10 @@ class FitProcess:
             return None
         return None
 
+    def kill(self) -> None:
+        """End it at once; `exit_status` tells when it has."""
+        self._process.kill()
+
     def close(self, timeout_s: float = 5.0) -> None:
         """End it: close its input, and kill it where that is not enough."""
         assert self._process.stdin is not None

@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pytau_hpc.executors import executor
-from pytau_hpc.executors.base import Gone, OpenTask, TaskKey
+from pytau_hpc.executors.base import Gone, OpenTask
 from pytau_hpc.ledger import queries
 from pytau_hpc.ledger.ledger import Ledger
 from pytau_hpc.sweep.process import ProcessIdentity
 from pytau_hpc.sweep.run_dir import SweepDir
+from pytau_hpc.sweep.submission import TaskKey
 
 #: A scheduler is asked at most this often, unless a decision depends on the answer.
 _ASK_EVERY_S = 30.0

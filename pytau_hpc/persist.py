@@ -77,7 +77,7 @@ class Persistence:
         submission = done.prepared.submission
         if submission is not None and done.sent is not None:
             n = sum(len(task.points) for task in submission.tasks)
-            tell(f"↻ sent {n} points again (submission {submission.number})")
+            tell(f"↻ sent {n} point{'' if n == 1 else 's'} again (submission {submission.number})")
             if done.sent.problem is not None:
                 tell(f"! {done.sent.problem.message}")
             return False

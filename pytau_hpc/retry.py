@@ -108,7 +108,9 @@ def verdict(
         return Verdict(again=False, resources=asked, why="not again: the same error twice")
     if rule.budget is Budget.FAILURES and failures > limits.failures:
         return Verdict(again=False, resources=asked, why=f"not again: {failures} failures")
-    if rule.budget is Budget.INTERRUPTIONS and interruptions > limits.interruptions:
+    # A timeout that came before a fit had its time is charged to the other budget.
+    may_interrupt = rule.budget is Budget.INTERRUPTIONS or kind is Kind.TIMEOUT
+    if may_interrupt and interruptions > limits.interruptions:
         return Verdict(
             again=False, resources=asked, why=f"not again: {interruptions} interruptions"
         )

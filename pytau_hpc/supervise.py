@@ -29,6 +29,9 @@ from pytau_hpc.sweep.state import Kind
 HEARTBEAT_S = 15.0
 #: From this share of its memory on, every growth of a fit is worth a record.
 _NEAR_THE_LIMIT = 0.7
+#: A fit that is told to stop before its first iteration (it loads, or compiles) has nothing to save, and may not listen
+#: for minutes: it is ended after this long.
+_NOTHING_TO_SAVE_S = 3.0
 
 
 class FitProcesses:
@@ -60,7 +63,8 @@ class FitProcesses:
         counter = OomCounter.read(process.pid)
         process.command(self._run.request(point).to_json())
         report = Report(self._run, point)
-        told_to_stop = taken = cancelled = False
+        told_to_stop_at: float | None = None
+        taken = cancelled = False
         while True:
             for message in process.hear(1.0, self._wake):
                 if "end" in message:
@@ -78,11 +82,18 @@ class FitProcesses:
                 learn_why(self._run)
             if self._run.time_is_up and not self._run.stop.asked:
                 self._run.stop.kind = Kind.TIMEOUT
-            if (self._run.stop.asked or taken or cancelled) and not told_to_stop:
+            if (self._run.stop.asked or taken or cancelled) and told_to_stop_at is None:
                 process.command({"stop": self._run.stop.because})
-                told_to_stop = True
+                told_to_stop_at = time.monotonic()
                 self._run.say_that_it_stops()
                 learn_why(self._run)
+            hopeless = (
+                told_to_stop_at is not None
+                and not report.has_iterated
+                and time.monotonic() - told_to_stop_at >= _NOTHING_TO_SAVE_S
+            )
+            if hopeless:
+                process.kill()
             status = process.exit_status()
             if status is not None:
                 last_words = [
@@ -91,7 +102,11 @@ class FitProcesses:
                 self._process = None
                 process.close()
                 report.saw_memory(process.peak_rss_bytes)
-                return last_words[0] if last_words else self._death(status, report, counter)
+                if last_words:
+                    return last_words[0]
+                if hopeless:
+                    return {"end": "interrupted", **report.used()}
+                return self._death(status, report, counter)
 
     def _given_up(self, ending: Mapping[str, Any], taken: bool) -> Mapping[str, Any]:
         """The end of a fit that was cancelled, or that a newer submission has taken.
@@ -139,12 +154,7 @@ class FitProcesses:
         told: Mapping[str, Any] = classify(death)
         if status > 0 and not report.heard_something:
             told = self._cannot_start({**told, "message": f"{told['message']} before it began"})
-        return {
-            "end": "failed",
-            **told,
-            "max_rss_bytes": report.peak_rss_bytes,
-            **report.elapsed(),
-        }
+        return {"end": "failed", **told, **report.used()}
 
     def _cannot_start(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
         """Fits cannot even begin here: the node's fault, not the point's, and the others need not try."""
@@ -164,11 +174,13 @@ class Report:
         self._started = self._last
         self._said_rss_bytes = 0
         self.heard_something = False
+        self.has_iterated = False
         self.last_rss_bytes: int | None = None
         self.peak_rss_bytes: int | None = None
 
     def heard(self, message: Mapping[str, Any]) -> None:
         self.heard_something = True
+        self.has_iterated |= "checkpoint" in message or bool(message.get("done"))
         # No promise is made here, so a full disk must not end a healthy fit.
         with contextlib.suppress(OSError):
             self._write(message)
@@ -211,8 +223,12 @@ class Report:
                     rss=rss_bytes,
                 )
 
-    def elapsed(self) -> dict[str, float]:
-        return {"elapsed_s": round(time.monotonic() - self._started, 3)}
+    def used(self) -> dict[str, Any]:
+        """What the fit used, as far as it was seen from outside."""
+        return {
+            "max_rss_bytes": self.peak_rss_bytes,
+            "elapsed_s": round(time.monotonic() - self._started, 3),
+        }
 
 
 @contextlib.contextmanager

@@ -84,6 +84,10 @@ def _fit_all(run: Run, fit: Callable[[Point], Mapping[str, Any]]) -> None:
             continue
         if run.time_is_up or not run.has_time_for(pace.expected_s(point)):
             run.stop.kind = Kind.TIMEOUT
+            if not pace.tried:
+                # Its whole time limit was too short even to begin: said of the point, or nobody would ask for more.
+                run.journal.append(EventKind.POINT_STARTED, sync=True, point=point.point_id)
+                _record_ending(run, point, {"end": "interrupted"})
             return
         run.journal.append(EventKind.POINT_STARTED, sync=True, point=point.point_id)
         ending = fit(point)
@@ -98,8 +102,10 @@ class _Pace:
 
     def __init__(self) -> None:
         self._slowest: float | None = None
+        self.tried = False
 
     def saw(self, point: Point, ending: Mapping[str, Any]) -> None:
+        self.tried = True
         elapsed_s = ending.get("elapsed_s")
         if ending["end"] == "succeeded" and elapsed_s:
             self._slowest = max(self._slowest or 0.0, elapsed_s / cost(point))
@@ -124,8 +130,9 @@ def _record_ending(run: Run, point: Point, ending: Mapping[str, Any]) -> None:
             because=ending.get("because", "its result is there already"),
         )
     elif ending["end"] == "interrupted":
-        # A newer run of its task means that SLURM had given up its node.
-        why = run.stop.kind or (Kind.NODE if run.stop.superseded else Kind.KILLED)
+        # Where SLURM starts runs, a newer one of this task means that it had given up the node of this one.
+        given_up = run.stop.superseded and run.submission.executor == "slurm"
+        why = run.stop.kind or (Kind.NODE if given_up else Kind.KILLED)
         kind = why.value
         _clear_if_done(run, point)
         run.journal.append(

@@ -24,6 +24,8 @@ import pytest
 if TYPE_CHECKING:
     import numpy as np
 
+    from tests.fake_slurm import FakeSlurm
+
 ROOT = Path(__file__).resolve().parents[1]
 
 #: Set once per session; subprocesses (the worker, the command line, SLURM jobs) inherit them.
@@ -107,6 +109,16 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     import numpy as np
 
     return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture
+def fake_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    """Programs that stand for SLURM's, first on the PATH of this process and of those that it starts."""
+    from tests.fake_slurm import FakeSlurm, put_on_path
+
+    slurm = FakeSlurm(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", put_on_path(slurm, os.environ["PATH"]))
+    return slurm
 
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sqlite3
 
 import pytest
+from filelock import FileLock
 
 from pytau_hpc import cancel as verb
 from pytau_hpc.cancel import Wish, prepare
-from pytau_hpc.collect import collect
-from pytau_hpc.errors import UserError
+from pytau_hpc.collect import collect, submit_lock
+from pytau_hpc.errors import LockTimeout, UserError
 from pytau_hpc.sweep.cancellation import Cancellation, write
 from pytau_hpc.sweep.state import Kind, State
 from tests.builders import NOON, a_far_process, a_gone_process, a_sweep, some_points
@@ -26,6 +28,8 @@ class Slurm:
         self.folder = folder
         self.put("squeue", f"cat {folder}/queue")
         self.put("scancel", f'echo "$@" >> {folder}/calls')
+        # Of a real one, if there is one here, nothing is to be asked.
+        self.put("scontrol", "exit 1")
         self.shows()
 
     def put(self, name, script):
@@ -36,7 +40,7 @@ class Slurm:
     def shows(self, submission=None, **states):
         """Elements of the submission's array, which is job 8123: ``shows(submission, _0="RUNNING")``."""
         rows = [
-            f"{submission.job_name(submission.arrays[0])}|{element[1:]}|{state}|8123|None\n"
+            f"{submission.job_name(submission.arrays[0])}|{element[1:]}|{state}|8123||None\n"
             for element, state in states.items()
         ]
         (self.folder / "queue").write_text("".join(rows))
@@ -197,6 +201,35 @@ def test_a_no_leaves_everything_as_it_is(study):
     assert done.became is None
     assert not sweep.dir.cancelled.exists()
     assert states(sweep) == ["queued", "queued"]
+
+
+def test_while_a_resume_is_at_it_nothing_is_given_up(study, monkeypatch):
+    """What it sends just now would be missed. The next `cancel` finds the sweep as it was."""
+    monkeypatch.setattr(verb, "submit_lock", functools.partial(submit_lock, timeout_s=0.1))
+    sweep = a_sweep(study, n=2)
+    sweep.submit(driver=a_far_process())
+
+    with FileLock(sweep.dir.submit_lock), pytest.raises(LockTimeout):
+        cancel(sweep)
+
+    assert not sweep.dir.cancelled.exists()
+    assert states(sweep) == ["queued", "queued"]
+    cancel(sweep)
+    assert states(sweep) == ["cancelled", "cancelled"]
+
+
+def test_nothing_is_locked_while_a_person_thinks(study):
+    """Who is asked may go home; others send meanwhile."""
+    sweep = a_sweep(study, n=1)
+    sweep.submit(driver=a_far_process())
+
+    def think(prepared):
+        with submit_lock(sweep.dir, timeout_s=0.1):
+            return True
+
+    done = verb.cancel(sweep.dir, Wish(), confirm=think, now=NOON + 100)
+
+    assert done.became[State.CANCELLED] == 1
 
 
 # ------------------------------------------------------------------------------------------------------------- budgets

@@ -362,3 +362,28 @@ def test_a_node_that_worked_in_the_morning_is_bad_when_it_fails_since_noon(study
 
     with collect(sweep.dir, ask=False) as collected:
         assert queries.bad_nodes(collected.ledger, now=NOON + 3600) == ["n417"]
+
+
+@pytest.mark.parametrize(("n_bad", "bad"), [(3, ["n417"]), (2, [])])
+def test_a_node_where_not_even_workers_start_is_bad(study, monkeypatch, n_bad, bad):
+    """Nothing writes a journal there; squeue alone shows that tasks fail, and where. Kept in a file."""
+    sweep = a_sweep(study, n=n_bad + 1)
+    submission = sweep.submit(executor="slurm", driver=a_far_process())
+    good, *others = submission.tasks
+    with sweep.run(submission, good.number, host="n418") as run:
+        run.succeeds(good.points[0])
+    name = submission.job_name(submission.arrays[0])
+    shown = {
+        (name, task.number): squeue.Seen(state="FAILED", reason="NonZeroExitCode", node="n417")
+        for task in others
+    }
+    monkeypatch.setattr(squeue, "ask", lambda names, *, timeout_s=20.0: shown)
+
+    def bad_nodes(now):
+        with collect(sweep.dir, now=now, fresh=True) as collected:
+            return queries.bad_nodes(collected.ledger, now=now)
+
+    assert bad_nodes(NOON + 100) == bad
+    sweep.dir.ledger.unlink()
+    assert bad_nodes(NOON + 200) == bad
+    assert bad_nodes(NOON + 3 * 86400) == []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pytau_hpc.files import publish_no_replace, publish_text
+from pytau_hpc.files import _publish_claim, publish_no_replace, publish_text
 
 #: How os.link fails on file systems without hard links.
 NO_LINKS = [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK]
@@ -154,3 +154,25 @@ def test_a_publisher_that_dies_at_any_step_blocks_nobody(way, tmp_path):
             break
     assert dying.returncode == 0
     assert step > 2
+
+
+def test_a_claim_beside_a_published_file_is_not_published_over_it(tmp_path):
+    """Whoever finds it looks at the target first: the claim may be one of somebody who came too late."""
+    final, claim = tmp_path / "result", tmp_path / ".result.claim"
+    final.write_text("the first")
+    claim.mkdir()
+    (claim / "late").write_text("the second")
+
+    _publish_claim(claim, final)
+
+    assert final.read_text() == "the first"
+
+
+def test_a_claim_whose_owner_died_is_published_by_whoever_finds_it(tmp_path):
+    final, claim = tmp_path / "result", tmp_path / ".result.claim"
+    claim.mkdir()
+    (claim / "ours").write_text("the first")
+
+    _publish_claim(claim, final)
+
+    assert final.read_text() == "the first"

@@ -55,3 +55,58 @@ def test_without_a_time_limit_there_is_always_time(study):
 def test_a_short_limit_has_a_short_margin(a_run, left_s, up):
     """A fifth of the limit, at most a minute."""
     assert a_run(left_s, time_min=1).time_is_up is up
+
+
+# -- whether a point is somebody else's -------------------------------------------------------------------------------
+
+
+def a_run_of(sweep, submission) -> Run:
+    array = submission.arrays[0]
+    return open_run(sweep.dir, submission, array, array.tasks[0])
+
+
+def test_a_newer_submission_takes_its_points_away(study):
+    """Those that it holds, and no others."""
+    sweep = a_sweep(study, n=2)
+    run = a_run_of(sweep, sweep.submit(per_task=2))
+    assert not any(run.is_taken(point) for point in sweep.points)
+
+    sweep.submit(sweep.points[1:], command="resume")
+
+    assert [run.is_taken(point) for point in sweep.points] == [False, True]
+
+
+def test_an_older_submission_takes_nothing_away(study):
+    """Whenever it is seen first."""
+    sweep = a_sweep(study, n=1)
+    sweep.submit()
+
+    run = a_run_of(sweep, sweep.submit(command="resume"))
+
+    assert not run.is_taken(sweep.points[0])
+
+
+@pytest.mark.parametrize("looked_before", [False, True])
+def test_a_newer_submission_that_was_refused_takes_nothing_away(study, looked_before):
+    """Also where it was refused only after this run had seen it."""
+    sweep = a_sweep(study, n=1)
+    run = a_run_of(sweep, sweep.submit())
+    newer = sweep.submit(command="resume")
+    if looked_before:
+        assert run.is_taken(sweep.points[0])
+
+    sweep.dir.refused_file(newer.uuid).write_text('{"format": 1, "at": 0}')
+
+    assert not run.is_taken(sweep.points[0])
+
+
+def test_a_submission_that_is_being_written_takes_nothing_away_yet(study):
+    """Its folder is there before its file is."""
+    sweep = a_sweep(study, n=1)
+    run = a_run_of(sweep, sweep.submit())
+    sweep.dir.submission("0123456789ab").mkdir()
+    assert not run.is_taken(sweep.points[0])
+
+    sweep.submit(command="resume")
+
+    assert run.is_taken(sweep.points[0])

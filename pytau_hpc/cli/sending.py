@@ -88,7 +88,9 @@ def send(
         return 0
     if not wait or (way.blocks and not auto_resume):
         return code
-    return _wait(place, order, auto_resume=auto_resume, as_json=as_json)
+    # What runs here is over already, or was stopped: only a scheduler needs patience.
+    every_s = 10 if way.queues else 1
+    return _wait(place, order, auto_resume=auto_resume, as_json=as_json, every_s=every_s)
 
 
 def run_here(place: SweepDir, command: Command, *, jobs: int | None) -> int:
@@ -131,7 +133,9 @@ def _run(
     return _closing(place, done, as_json=as_json, summary=summary and not quiet)
 
 
-def _wait(place: SweepDir, order: Order, *, auto_resume: bool, as_json: bool) -> int:
+def _wait(
+    place: SweepDir, order: Order, *, auto_resume: bool, as_json: bool, every_s: float
+) -> int:
     """Stay until nothing is queued or running; with `auto_resume`, until nothing may be tried again either.
 
     Everything that is known is on disk: a wait that is killed is taken up by the same command.
@@ -147,7 +151,12 @@ def _wait(place: SweepDir, order: Order, *, auto_resume: bool, as_json: bool) ->
         return again.is_over(status.going_on, tell=talk)
 
     status = watch(
-        place, which=summary.Which(), called=place.name, json_lines=as_json, every_s=10, until=until
+        place,
+        which=summary.Which(),
+        called=place.name,
+        json_lines=as_json,
+        every_s=every_s,
+        until=until,
     )
     if order.only is not None:  # what was asked for counts, not the rest of the sweep
         with collect(place, ask=False) as collected:

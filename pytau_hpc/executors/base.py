@@ -16,9 +16,7 @@ from pytau_hpc.errors import PytauHpcError
 from pytau_hpc.sweep.process import ProcessIdentity
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import Kind
-from pytau_hpc.sweep.submission import Submission
-
-TaskKey = tuple[str, int]
+from pytau_hpc.sweep.submission import Submission, TaskKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +62,7 @@ class OpenTask:
 class Gone:
     """A verdict: this run of a task (or, None, the task) is gone, and why; without a kind, it was given back.
 
-    `guessed`: that it is gone is certain, why is not.
+    `guessed`: that it is gone is certain, why is not. `node`: where it failed before it could write anything.
     """
 
     submission: str
@@ -72,6 +70,7 @@ class Gone:
     run: int | None
     kind: Kind | None
     guessed: bool = False
+    node: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

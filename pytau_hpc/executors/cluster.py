@@ -41,7 +41,6 @@ class Partition:
     max_mem_mib: int | None
     max_cpus: int | None
     preempt_mode: str
-    priority_tier: int
     grace_s: int
     allow_accounts: frozenset[str] | None
     deny_accounts: frozenset[str]
@@ -282,7 +281,6 @@ def _partition(said: Mapping[str, str]) -> Partition:
         max_mem_mib=_number(said.get("MaxMemPerNode", "")),
         max_cpus=_number(said.get("MaxCPUsPerNode", "")),
         preempt_mode=said.get("PreemptMode", "OFF").upper(),
-        priority_tier=_number(said.get("PriorityTier", "")) or 0,
         grace_s=_number(said.get("GraceTime", "")) or 0,
         allow_accounts=_allowed(said.get("AllowAccounts", "ALL")),
         deny_accounts=_words(said.get("DenyAccounts", "")),

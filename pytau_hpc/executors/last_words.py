@@ -9,12 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from pytau_hpc.executors.base import Gone, OpenTask
-from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import Kind
-from pytau_hpc.sweep.submission import Array
 
 #: What a worker writes first: a requeued task goes on in the same log.
 MARK = "── run "
@@ -36,11 +33,6 @@ _SPEAKER = re.compile(r"^(slurmstepd|srun|slurmd)\b")
 def log_name(array: int, element: int | str) -> str:
     """The name of an element's log; SLURM puts the index where `element` is ``%a``."""
     return f"{element}.slurm.log" if array == 0 else f"array{array}.{element}.slurm.log"
-
-
-def log_of(sweep: SweepDir, submission: str, array: Array, task: int) -> Path:
-    """Where the output of a task goes that SLURM runs."""
-    return sweep.logs_of(submission) / log_name(array.number, task - array.first)
 
 
 def kind_in(text: str, run: int) -> Kind | None:

@@ -75,7 +75,10 @@ def _extra(value: str) -> str:
     if not _OPTION.match(value):
         raise Wrong(f"must be one option of sbatch, got {shown(value)}", help="write  --name=value")
     safe_value(value)
-    name = value[2:].partition("=")[0]
+    name, has_value, _ = value[2:].partition("=")
+    # Bad nodes are added to it: it has to be recognized, and to have something to add to.
+    if "exclude".startswith(name) and not (name == "exclude" and has_value):
+        raise Wrong(f"must name nodes, got {shown(value)}", help="write  --exclude=n1,n2")
     # sbatch takes the beginning of an option for the option.
     full = next((one for one in sorted(_OURS) if one.startswith(name)), None)
     if full:
@@ -84,6 +87,15 @@ def _extra(value: str) -> str:
             f"must not set --{full}", help=f"it is `{place}`" if place else "pytau_hpc sets it"
         )
     return value
+
+
+def _each_once(options: list[str]) -> list[str]:
+    """Every option at most once: of two, sbatch would silently take the last."""
+    names = [option[2:].partition("=")[0] for option in options]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise Wrong(f"says --{twice} more than once", help="write one, with all of its values")
+    return options
 
 
 def _word(value: str) -> str:
@@ -148,7 +160,9 @@ class Slurm(Strict):
     account: Word | None = None
     partition: Word | None = None
     qos: Word | None = None
-    extra: list[Annotated[str, AfterValidator(_extra)]] = Field(default=[])
+    extra: Annotated[list[Annotated[str, AfterValidator(_extra)]], AfterValidator(_each_once)] = (
+        Field(default=[])
+    )
 
 
 class Limits(Strict):

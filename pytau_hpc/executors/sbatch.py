@@ -93,7 +93,7 @@ def array_parameters(
     elements = range(len(array.tasks)) if elements is None else elements
     n = len(elements)
     limit = workers or profile_value(submission, "limits", "max_running_tasks") or n
-    # The limit is for all arrays of the submission together.
+    # The limit is for all arrays of the submission together. Of many small pieces each may still run one task.
     limit = max(1, limit * n // len(submission.tasks))
     # A per cent sign in the folder's own name would be a pattern of SLURM's.
     folder = str(sweep.logs_of(submission.uuid)).replace("%", "%%")

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pytau_hpc.executors import squeue
 from pytau_hpc.executors.base import OpenTask, Told
@@ -21,8 +21,15 @@ _AT_ONCE = 500
 _OVER_ALREADY = re.compile(r"already completing or completed|invalid job id", re.IGNORECASE)
 
 
-def cancel(tasks: Sequence[OpenTask], *, only_queued: bool) -> Told:
-    """Have SLURM stop those of the tasks that it still holds."""
+def cancel(
+    tasks: Sequence[OpenTask], *, only_queued: bool, here: Callable[[], str | None] = lambda: None
+) -> Told:
+    """Have SLURM stop those of the tasks that it still holds.
+
+    Parameters
+    ----------
+    here : the name of the cluster that answers; asked only where something is missing
+    """
     if not tasks:
         return Told()
     try:
@@ -37,7 +44,11 @@ def cancel(tasks: Sequence[OpenTask], *, only_queued: bool) -> Told:
         if failure is not None:
             return Told(did=tuple(did), silence=failure)
         did.append(" ".join(words))
-    return Told(did=tuple(did))
+    missing = [
+        task.cluster for task in tasks if task.cluster and (task.job_name, task.element) not in seen
+    ]
+    elsewhere = [cluster for cluster in missing if here() not in (None, cluster)]
+    return Told(did=tuple(did), silence=squeue.elsewhere_note(elsewhere, here))
 
 
 def targets(

@@ -12,12 +12,13 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytau_hpc.executors.base import Gone, OpenTask, Sighting, TaskKey
+from pytau_hpc.executors.base import Gone, OpenTask, Sighting
 from pytau_hpc.sweep.process import ProcessIdentity, liveness_of
 from pytau_hpc.sweep.state import NEARLY_ALL, Kind, Liveness
+from pytau_hpc.sweep.submission import TaskKey
 
-#: name, index, state, the job id of the array, reason
-_FORMAT = "%j|%K|%T|%F|%r"
+#: name, index, state, the job id of the array, nodes, reason
+_FORMAT = "%j|%K|%T|%F|%N|%r"
 
 #: Elements that were still pending when their array was cancelled have no lines of their own: SLURM shows one line
 #: with the index ``N/A`` for all that are left.
@@ -30,7 +31,7 @@ _LAST_WORDS_S = 60.0
 #: Clocks of machines differ, and SLURM may let a job run over its limit by some minutes.
 _OVERDUE_S = 1800.0
 #: What a run says that has left nothing to do for another one.
-_NOT_AGAIN = ("done", "superseded", "cancelled")
+_NOT_AGAIN = ("done", "superseded")
 #: States of a job that has no processes, and will have some (again).
 _WAITING = frozenset(
     {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
@@ -59,11 +60,12 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One array element in squeue's answer: its state, why it waits, and SLURM's id of it (``8123_4``)."""
+    """One array element in squeue's answer: its state, why it waits, SLURM's id of it (``8123_4``), and its node."""
 
     state: str
     reason: str = ""
     job: str = ""
+    node: str = ""
 
     @property
     def is_held(self) -> bool:
@@ -113,10 +115,10 @@ def parse(text: str) -> dict[tuple[str, int], Seen]:
     """Squeue's lines. Of several lines for one element (a requeue) a living one counts, else the last."""
     seen: dict[tuple[str, int], Seen] = {}
     for line in text.splitlines():
-        fields = line.split("|", 4)
-        if len(fields) != 5:
+        fields = line.split("|", 5)
+        if len(fields) != 6:
             continue
-        name, indexes, state, array, reason = (field.strip() for field in fields)
+        name, indexes, state, array, node, reason = (field.strip() for field in fields)
         for index in expand(indexes):
             before = seen.get((name, index))
             if (
@@ -125,7 +127,7 @@ def parse(text: str) -> dict[tuple[str, int], Seen]:
                 or before.state in KIND_OF_TERMINAL_STATE
             ):
                 job = array if index == REST else f"{array}_{index}"
-                seen[name, index] = Seen(state=state, reason=reason, job=job)
+                seen[name, index] = Seen(state=state, reason=reason, job=job, node=node)
     return seen
 
 
@@ -164,6 +166,7 @@ def judge(
     reasons: dict[TaskKey, str] = {}
     gone: list[Gone] = []
     held: list[Seen] = []
+    elsewhere: list[str] = []
     still_absent: dict[str, float] = {}
     for task in tasks:
         if task.run_over and task.run_ended in _NOT_AGAIN:
@@ -190,7 +193,9 @@ def judge(
                 reasons[task.key] = element.words
             if element.is_held:
                 held.append(element)
-        elif not _can_be_missed(task, sender, here):
+        elif task.cluster is not None and here() not in (None, task.cluster):
+            elsewhere.append(task.cluster)
+        elif not _can_be_missed(task, sender):
             continue
         else:
             # It is not there; or it ended in good order without our having seen its last word, which the file system
@@ -204,7 +209,7 @@ def judge(
             elif task.run_over:
                 waiting.add(task.key)
     return Sighting(
-        note=_held_note(held),
+        note="; ".join(filter(None, (_held_note(held), elsewhere_note(elsewhere, here)))) or None,
         waiting=frozenset(waiting),
         alive=frozenset(alive),
         reasons=reasons,
@@ -220,6 +225,16 @@ def _held_note(held: Sequence[Seen]) -> str | None:
     jobs = " ".join(element.job for element in held[:5]) + (" …" if len(held) > 5 else "")
     why = held[0].reason or held[0].state
     return f"SLURM holds {len(held)} tasks ({why}) until you say:  scontrol release {jobs}"
+
+
+def elsewhere_note(clusters: Sequence[str], here: Callable[[], str | None]) -> str | None:
+    """What to say about tasks that were sent to other clusters than the one that answers here."""
+    if not clusters:
+        return None
+    names = ", ".join(sorted(set(clusters)))
+    n = len(clusters)
+    tasks = "1 task was" if n == 1 else f"{n} tasks were"
+    return f"{tasks} sent to the cluster {names}, of which SLURM here ({here()}) knows nothing: ask there"
 
 
 def overdue(tasks: Sequence[OpenTask], *, now: float) -> tuple[Gone, ...]:
@@ -254,19 +269,25 @@ def _verdicts(task: OpenTask, kind: Kind, element: Seen | None) -> list[Gone]:
     certain = element is not None and element.state not in ("COMPLETED", "FAILED")
     guessed = not certain and kind is not Kind.NEVER_STARTED
     runs = [None] if task.run is None or task.run_over else [task.run, None]
+    # A task that failed without a word of ours never got as far as its worker: a matter of the node, if of anything.
+    failed = task.run is None and element is not None and element.state == "FAILED"
+    node = element.node if element is not None and failed else ""
     return [
-        Gone(submission=task.submission, task=task.task, run=run, kind=kind, guessed=guessed)
+        Gone(
+            submission=task.submission,
+            task=task.task,
+            run=run,
+            kind=kind,
+            guessed=guessed,
+            node=node or None,
+        )
         for run in runs
     ]
 
 
-def _can_be_missed(
-    task: OpenTask,
-    sender: Callable[[ProcessIdentity], Liveness],
-    here: Callable[[], str | None],
-) -> bool:
-    """Whether its absence says anything: it was sent, to this cluster, by a user whose jobs squeue shows to us."""
-    if not task.ours or (task.cluster is not None and here() not in (None, task.cluster)):
+def _can_be_missed(task: OpenTask, sender: Callable[[ProcessIdentity], Liveness]) -> bool:
+    """Whether its absence says anything: it was sent, by a user whose jobs squeue shows to us."""
+    if not task.ours:
         return False
     return task.run is not None or task.is_sent or sender(task.driver) is not Liveness.ALIVE
 

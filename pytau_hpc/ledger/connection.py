@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytau_hpc.errors import PytauHpcError
 
-SCHEMA_VERSION = "5"
+SCHEMA_VERSION = "6"
 
 
 class LedgerDamaged(PytauHpcError):

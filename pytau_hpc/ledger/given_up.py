@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pytau_hpc.ledger.ledger import Ledger
 from pytau_hpc.ledger.summary import Which, select
 from pytau_hpc.sweep.state import State
-
-TaskKey = tuple[str, int]
+from pytau_hpc.sweep.submission import TaskKey
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -185,7 +185,7 @@ class Ledger:
         )
         self._insert_points((point for task in tasks for point in task.points), planned=False)
         self.connection.executemany(
-            "INSERT OR IGNORE INTO task VALUES (?, ?, ?, ?, ?, ?, ?, NULL, 0)",
+            "INSERT OR IGNORE INTO task VALUES (?, ?, ?, ?, ?, ?, ?, NULL, 0, NULL, NULL)",
             (
                 (
                     submission.uuid,
@@ -250,6 +250,13 @@ class Ledger:
                 (submission, task, run, kind),
             )
         self.touch_task(submission, task)
+
+    def mark_unable(self, submission: str, task: int, node: str, at: float) -> None:
+        """A task failed on this node before it could write anything; found at `at`, seconds since the epoch."""
+        self.connection.execute(
+            "UPDATE task SET failed_on = ?, failed_at = ? WHERE submission = ? AND task = ?",
+            (node, at, submission, task),
+        )
 
     def mark_refused(self, submission: str) -> None:
         """The scheduler took nothing of a submission: its points are as if it had never been."""

@@ -129,8 +129,11 @@ def bad_nodes(ledger: Ledger, *, now: float) -> list[str]:
         "  LEFT JOIN good g ON g.host = a.host WHERE a.started_at > coalesce(g.at, 0) "
         "  AND a.outcome = 'failed' AND a.said IN ('exception', 'no_space') "
         "  AND a.ended_at - a.started_at < :within "
-        "  AND EXISTS (SELECT 1 FROM good other WHERE other.host != a.host) GROUP BY a.host) "
-        "SELECT host FROM (SELECT * FROM dead UNION ALL SELECT * FROM fast) "
+        "  AND EXISTS (SELECT 1 FROM good other WHERE other.host != a.host) GROUP BY a.host), "
+        "unable AS (SELECT t.failed_on AS host, count(*) AS n FROM task t LEFT JOIN good g ON g.host = t.failed_on "
+        "  WHERE t.failed_at > :since AND t.failed_at > coalesce(g.at, 0) "
+        "  AND EXISTS (SELECT 1 FROM good other WHERE other.host != t.failed_on) GROUP BY t.failed_on) "
+        "SELECT host FROM (SELECT * FROM dead UNION ALL SELECT * FROM fast UNION ALL SELECT * FROM unable) "
         "WHERE host IS NOT NULL GROUP BY host HAVING sum(n) >= :failures ORDER BY host",
         {
             "since": now - _BAD_NODE_MEMORY_S,

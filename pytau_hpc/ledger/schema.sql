@@ -48,6 +48,7 @@ CREATE TABLE task (
     cpus INTEGER, mem_bytes INTEGER, time_limit_s REAL,
     gone TEXT,                      -- found gone: no (further) run of it will start; why
     given_back INTEGER NOT NULL DEFAULT 0, -- 1: its sender stopped before it had begun
+    failed_on TEXT, failed_at REAL, -- the node where it failed before it could write anything, and when that was found
     PRIMARY KEY (submission, task)
 ) WITHOUT ROWID;
 

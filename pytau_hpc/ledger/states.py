@@ -24,8 +24,7 @@ from pytau_hpc.sweep.state import (
     kind_of_end,
     state_of,
 )
-
-_TaskKey = tuple[str, int]
+from pytau_hpc.sweep.submission import TaskKey
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class _Placed:
     cancelled: bool = False
 
 
-def restate(ledger: Ledger, waiting: frozenset[_TaskKey]) -> None:
+def restate(ledger: Ledger, waiting: frozenset[TaskKey]) -> None:
     """Compute the states of `ledger.dirty` again.
 
     Parameters
@@ -85,9 +84,9 @@ def restate(ledger: Ledger, waiting: frozenset[_TaskKey]) -> None:
 
 
 def _tasks(
-    connection: sqlite3.Connection, waiting: frozenset[_TaskKey]
-) -> Mapping[_TaskKey, TaskFacts]:
-    runs: dict[_TaskKey, list[RunFacts]] = defaultdict(list)
+    connection: sqlite3.Connection, waiting: frozenset[TaskKey]
+) -> Mapping[TaskKey, TaskFacts]:
+    runs: dict[TaskKey, list[RunFacts]] = defaultdict(list)
     involved = "SELECT DISTINCT submission, task FROM placement JOIN dirty USING (point_id)"
     for row in connection.execute(
         "SELECT submission, task, run, ended, gone, signalled, restart FROM run "
@@ -163,13 +162,13 @@ def _fact(row: sqlite3.Row) -> AttemptFacts:
     )
 
 
-def _state_at(tasks: Mapping[_TaskKey, TaskFacts], place: _Placed) -> PointState:
+def _state_at(tasks: Mapping[TaskKey, TaskFacts], place: _Placed) -> PointState:
     """What the point's state would be if this were its newest submission."""
     return state_of(task=tasks[place.submission, place.task], attempts=_facts(place.attempts))
 
 
 def _attempt_states(
-    tasks: Mapping[_TaskKey, TaskFacts], history: Iterable[_Placed]
+    tasks: Mapping[TaskKey, TaskFacts], history: Iterable[_Placed]
 ) -> list[tuple[str, str | None, str, int, int, str]]:
     """State and kind of each attempt by itself: what it said, or running, or lost with its run."""
     found = []
@@ -202,7 +201,7 @@ _UPDATE = f"UPDATE point SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHE
 
 
 def _summary(
-    tasks: Mapping[_TaskKey, TaskFacts],
+    tasks: Mapping[TaskKey, TaskFacts],
     point_id: str,
     verdict: PointState,
     history: Sequence[_Placed],
@@ -245,7 +244,7 @@ def _shown(attempts: Sequence[sqlite3.Row]) -> sqlite3.Row | None:
 
 
 def _charged(
-    tasks: Mapping[_TaskKey, TaskFacts], history: Sequence[_Placed], states: Sequence[PointState]
+    tasks: Mapping[TaskKey, TaskFacts], history: Sequence[_Placed], states: Sequence[PointState]
 ) -> tuple[int, int]:
     """How much of the two budgets a point has used: failures, interruptions.
 

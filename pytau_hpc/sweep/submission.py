@@ -20,6 +20,9 @@ from pytau_hpc.sweep.resources import Resources
 
 FORMAT = 1
 
+#: What names a task: the uuid of its submission, and its number there.
+TaskKey = tuple[str, int]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:

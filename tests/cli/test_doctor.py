@@ -23,6 +23,19 @@ def test_this_computer_has_no_problem(study: Path, pytau_hpc_cli):
 
     *checks, last = done.stdout.splitlines()
     assert all(re.match(r"([✓!] |  help: )", line) for line in checks)
+    marked = [line[2:] for line in checks if not line.startswith("  help: ")]
+    says = (
+        r"Python \d.* pytau_hpc ",
+        r"(no )?C\+\+ compiler\b",
+        r"profile local \(built in\): local; a task asks for 1 CPU, 4 GiB, 01:00:00",
+        r"scratch /",
+        rf"{re.escape(str(study))} .*is writable; hard links, renames, exclusive creation work",
+        r"a lock of one process keeps another one out",
+        r"this computer's clock |the file server's clock ",
+        r"[\d.]+ GiB free",
+    )
+    unsaid = [words for words in says if not any(re.match(words, line) for line in marked)]
+    assert unsaid == []
     assert re.fullmatch(r"no problems|\d+ warnings?", last)
     assert sorted(study.iterdir()) == before
     assert done.stderr == ""

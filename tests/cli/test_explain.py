@@ -34,7 +34,7 @@ def squeue(tmp_path, monkeypatch):
     def answer(words: str, submission) -> None:
         state, _, reason = words.partition("|")
         name = submission.job_name(submission.arrays[0])
-        script = f"#!/bin/sh\necho '{name}|0|{state}|8123|{reason}'\n"
+        script = f"#!/bin/sh\necho '{name}|0|{state}|8123||{reason}'\n"
         (folder / "squeue").write_text(script)
         (folder / "squeue").chmod(0o755)
 

@@ -185,6 +185,20 @@ def test_tasks_that_had_no_turn_are_given_back_uncharged(toy, eventually):
     assert sweep.rows("SELECT max(interruptions) FROM point WHERE state = 'planned'") == [(0,)]
 
 
+def test_a_fit_that_has_not_iterated_yet_is_not_waited_for(toy, eventually):
+    """A compiler does not listen, and there is nothing to save: Ctrl-C ends it at once, in good order."""
+    sweep = toy(sessions=1, iterations=2, sleep_s=600)
+    driver = sweep.start("submit", "-j", "1")
+    eventually(lambda: sweep.counts().get("running"), "the first fit")
+
+    os.killpg(driver.pid, signal.SIGINT)
+
+    assert driver.wait(60) == 130
+    assert sweep.counts() == {"interrupted": 1, "planned": 3}
+    assert sweep.rows("SELECT kind FROM point WHERE state = 'interrupted'") == [("killed",)]
+    assert not processes_of(str(sweep.study))
+
+
 def test_two_submits_at_once_send_nothing_twice(toy):
     sweep = toy(repeat=2, sleep_s=0.02)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from pytau_hpc.executors import executor
 from pytau_hpc.executors.base import OpenTask
-from pytau_hpc.executors.scancel import targets
+from pytau_hpc.executors.scancel import cancel, targets
 from pytau_hpc.executors.squeue import parse
 from pytau_hpc.sweep.process import identity_of, this_process
 from tests.builders import a_far_process, a_gone_process
@@ -38,7 +39,7 @@ def a_task(element: int = 0, **known) -> OpenTask:
 def lines(*elements: str) -> dict:
     """``"0 RUNNING"`` → what squeue shows; the array is 8123."""
     rows = (element.split() for element in elements)
-    return parse("".join(f"{NAME}|{index}|{state}|8123|None\n" for index, state in rows))
+    return parse("".join(f"{NAME}|{index}|{state}|8123||None\n" for index, state in rows))
 
 
 def test_an_array_of_which_nothing_living_is_wanted_is_cancelled_whole():
@@ -57,7 +58,7 @@ def test_of_an_array_with_others_only_the_elements_that_are_meant_are_cancelled(
 
 def test_an_array_that_was_sent_in_pieces_has_several_ids():
     """One name, several jobs, in the order in which they were sent."""
-    text = f"{NAME}|0|RUNNING|99|None\n{NAME}|1|PENDING|100|None\n{NAME}|2|PENDING|100|None\n"
+    text = f"{NAME}|0|RUNNING|99||None\n{NAME}|1|PENDING|100||None\n{NAME}|2|PENDING|100||None\n"
 
     assert targets([a_task(0), a_task(1)], parse(text)) == ["99", "100_[1]"]
 
@@ -136,3 +137,15 @@ def test_of_a_worker_on_another_computer_it_is_said_when_it_stops():
     [note] = told.notes
     assert "node-0417" in note
     assert "next checkpoint" in note
+
+
+def test_tasks_of_another_cluster_cannot_be_told_from_here(tmp_path, monkeypatch):
+    (tmp_path / "squeue").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    task = replace(a_task(0), cluster="discovery")
+
+    told = cancel([task], only_queued=False, here=lambda: "bouchet")
+
+    assert "1 task was sent to the cluster discovery" in (told.silence or "")
+    assert cancel([task], only_queued=False, here=lambda: "discovery").silence is None

@@ -56,6 +56,13 @@ def test_words_about_an_earlier_run_say_nothing_about_a_later_one():
     assert (kind_in(text, run=1), kind_in(text, run=2)) == (Kind.PREEMPTED, None)
 
 
+def test_words_about_a_later_run_say_nothing_about_an_earlier_one():
+    """Who looks late finds them both."""
+    text = f"{BEGIN}sampling …\n── run 2 of task 7 on n2, 184_7\nslurmstepd: error: Detected 1 oom_kill event\n"
+
+    assert (kind_in(text, run=1), kind_in(text, run=2)) == (None, Kind.OUT_OF_MEMORY)
+
+
 def test_a_guess_becomes_what_the_log_says(tmp_path):
     """Without accounting, too; a log that is not there leaves the guess as it is."""
     task = OpenTask(

@@ -144,3 +144,21 @@ def test_the_file_of_a_profile_has_a_plain_name(tmp_path: Path, name: str):
 
     with pytest.raises(UserError, match="name of a profile"):
         find_profile(str(path), environ={})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--exclude"], "must name nodes"),
+        (["--exclud=n1"], "must name nodes"),
+        (["--exclude=n1", "--exclude=n2"], "more than once"),
+        (["--gres=gpu:1", "--gres=gpu:2"], "more than once"),
+    ],
+)
+def test_options_that_bad_nodes_could_not_be_added_to_are_refused(tmp_path: Path, options, words):
+    """And of one that is said twice, sbatch would take only the last."""
+    path = tmp_path / "bad.yaml"
+    path.write_text(profile_text({"slurm": {"extra": options}}))
+
+    with pytest.raises(ProfileInvalid, match=words):
+        read_profile(path)

@@ -49,7 +49,7 @@ def test_array_indexes_are_read_as_squeue_writes_them(text, indexes):
 
 
 def test_a_pending_task_is_neither_gone_nor_over():
-    sighting = judged(a_task(), f"{NAME}|3|PENDING|8123|Priority\n")
+    sighting = judged(a_task(), f"{NAME}|3|PENDING|8123||Priority\n")
 
     assert not sighting.gone
     assert sighting.reachable
@@ -58,7 +58,7 @@ def test_a_pending_task_is_neither_gone_nor_over():
 def test_a_requeued_task_waits():
     """Its run ended in good order, and SLURM holds the task again."""
     sighting = judged(
-        a_task(run=1, run_over=True, run_ended="preempted"), f"{NAME}|3|PENDING|8123|BeginTime\n"
+        a_task(run=1, run_over=True, run_ended="preempted"), f"{NAME}|3|PENDING|8123||BeginTime\n"
     )
 
     assert sighting.waiting == {("0123456789ab", 3)}
@@ -66,7 +66,7 @@ def test_a_requeued_task_waits():
 
 def test_a_task_whose_run_said_that_it_is_done_does_not_wait():
     sighting = judged(
-        a_task(run=1, run_over=True, run_ended="done"), f"{NAME}|3|COMPLETING|8123|None\n"
+        a_task(run=1, run_over=True, run_ended="done"), f"{NAME}|3|COMPLETING|8123||None\n"
     )
 
     assert not sighting.waiting
@@ -77,20 +77,20 @@ def test_a_task_whose_run_said_that_it_is_done_does_not_wait():
     [(state, kind) for state, kind in KIND_OF_TERMINAL_STATE.items() if state != "COMPLETED"],
 )
 def test_a_terminal_state_ends_a_silent_run_at_once(state, kind):
-    gone, _ = judged(a_task(run=1), f"{NAME}|3|{state}|8123|None\n").gone
+    gone, _ = judged(a_task(run=1), f"{NAME}|3|{state}|8123||None\n").gone
 
     assert (gone.run, gone.kind) == (1, kind)
 
 
 def test_a_task_that_ended_before_any_run_never_started():
-    [gone] = judged(a_task(), f"{NAME}|3|CANCELLED|8123|None\n").gone
+    [gone] = judged(a_task(), f"{NAME}|3|CANCELLED|8123||None\n").gone
 
     assert (gone.run, gone.kind) == (None, Kind.NEVER_STARTED)
 
 
 @pytest.mark.parametrize("state", ["SOMETHING_NEW", "SUSPENDED", "STOPPED"])
 def test_a_state_that_we_do_not_know_is_alive(state):
-    assert not judged(a_task(run=1), f"{NAME}|3|{state}|8123|None\n").gone
+    assert not judged(a_task(run=1), f"{NAME}|3|{state}|8123||None\n").gone
 
 
 def test_absence_counts_only_after_the_grace_period():
@@ -105,7 +105,7 @@ def test_absence_counts_only_after_the_grace_period():
 
 def test_a_task_that_shows_up_again_starts_its_absence_anew():
     first = judged(a_task(run=1), "", now=1000.0)
-    back = judged(a_task(run=1), f"{NAME}|3|RUNNING|8123|None\n", absent=first.absent, now=1030.0)
+    back = judged(a_task(run=1), f"{NAME}|3|RUNNING|8123||None\n", absent=first.absent, now=1030.0)
     away = judged(a_task(run=1), "", absent=back.absent, now=1070.0)
 
     assert not away.gone
@@ -113,14 +113,14 @@ def test_a_task_that_shows_up_again_starts_its_absence_anew():
 
 def test_elements_that_were_pending_when_the_array_was_cancelled_share_one_line():
     """SLURM shows them as N/A; those that ran have lines of their own."""
-    text = f"{NAME}|N/A|CANCELLED|8123|Resources\n{NAME}|0|RUNNING|8123|None\n"
+    text = f"{NAME}|N/A|CANCELLED|8123||Resources\n{NAME}|0|RUNNING|8123||None\n"
 
     assert [gone.kind for gone in judged(a_task(), text).gone] == [Kind.NEVER_STARTED]
     assert not judged(a_task(task=0, element=0), text).gone
 
 
 def test_of_a_requeued_element_the_living_line_counts():
-    text = f"{NAME}|3|PREEMPTED|8123|None\n{NAME}|3|PENDING|8123|BeginTime\n"
+    text = f"{NAME}|3|PREEMPTED|8123||None\n{NAME}|3|PENDING|8123||BeginTime\n"
 
     assert not judged(a_task(run=1, run_over=True, run_ended="preempted"), text).gone
     assert judged(a_task(run=1, run_over=True, run_ended="preempted"), text).waiting
@@ -151,7 +151,7 @@ def test_another_users_task_is_never_missed():
 
 def test_an_interrupted_task_that_slurm_ended_will_not_come_again():
     sighting = judged(
-        a_task(run=1, run_over=True, run_ended="preempted"), f"{NAME}|3|PREEMPTED|8123|None\n"
+        a_task(run=1, run_over=True, run_ended="preempted"), f"{NAME}|3|PREEMPTED|8123||None\n"
     )
 
     assert [(gone.run, gone.kind) for gone in sighting.gone] == [(None, Kind.PREEMPTED)]
@@ -160,7 +160,7 @@ def test_an_interrupted_task_that_slurm_ended_will_not_come_again():
 
 def test_a_silent_run_whose_task_waits_again_lost_its_node():
     """It had begun before squeue was asked; SLURM requeues what ran on a node that died."""
-    sighting = judged(a_task(run=1), f"{NAME}|3|PENDING|8123|BeginTime\n")
+    sighting = judged(a_task(run=1), f"{NAME}|3|PENDING|8123||BeginTime\n")
 
     assert [(gone.run, gone.kind) for gone in sighting.gone] == [(1, Kind.NODE)]
     assert sighting.waiting == sighting.alive == {("0123456789ab", 3)}
@@ -171,7 +171,7 @@ def test_a_run_that_was_near_its_memory_when_it_fell_silent_died_of_it():
     """SLURM's state says only FAILED, or nothing any more; its last record says why."""
     known = {"run": 1, "mem_bytes": 2**30, "run_rss_bytes": int(0.95 * 2**30)}
 
-    failed = judged(a_task(**known), f"{NAME}|3|FAILED|8123|NonZeroExitCode\n")
+    failed = judged(a_task(**known), f"{NAME}|3|FAILED|8123||NonZeroExitCode\n")
     forgotten = judged(a_task(**known), "", absent={"0123456789ab/3": 900.0})
 
     assert {gone.kind for gone in failed.gone} == {Kind.OUT_OF_MEMORY}
@@ -180,7 +180,7 @@ def test_a_run_that_was_near_its_memory_when_it_fell_silent_died_of_it():
 
 def test_run_and_task_are_given_up_in_one_verdict():
     """Else what is known would depend on how often somebody looked."""
-    sighting = judged(a_task(run=2), f"{NAME}|3|TIMEOUT|8123|TimeLimit\n")
+    sighting = judged(a_task(run=2), f"{NAME}|3|TIMEOUT|8123||TimeLimit\n")
 
     assert [(gone.run, gone.kind) for gone in sighting.gone] == [
         (2, Kind.TIMEOUT),
@@ -189,7 +189,7 @@ def test_run_and_task_are_given_up_in_one_verdict():
 
 
 def test_a_running_task_is_alive_and_does_not_wait():
-    sighting = judged(a_task(run=1), f"{NAME}|3|RUNNING|8123|None\n")
+    sighting = judged(a_task(run=1), f"{NAME}|3|RUNNING|8123||None\n")
 
     assert sighting.alive
     assert not sighting.waiting
@@ -216,7 +216,7 @@ def test_a_run_that_still_writes_is_not_overdue():
 @pytest.mark.parametrize("run", [None, 1])
 def test_a_task_that_ended_in_good_order_without_a_word_gets_its_grace(run):
     """A worker that ends in good order has written: the file system may show it later than SLURM."""
-    text = f"{NAME}|3|COMPLETED|8123|None\n"
+    text = f"{NAME}|3|COMPLETED|8123||None\n"
     first = judged(a_task(run=run), text, now=1000.0)
     last = judged(a_task(run=run), text, absent=first.absent, now=1061.0)
 
@@ -234,3 +234,23 @@ def test_tasks_of_another_cluster_are_never_missed_here():
 
     assert gone_at("north")
     assert not gone_at("south")
+
+
+def test_a_task_that_failed_before_its_worker_spoke_tells_of_its_node():
+    text = f"{NAME}|3|FAILED|8123|n417|NonZeroExitCode\n"
+
+    [gone] = judged(a_task(), text).gone
+    assert (gone.kind, gone.node) == (Kind.NEVER_STARTED, "n417")
+    # What its worker wrote says more.
+    assert {verdict.node for verdict in judged(a_task(run=1), text).gone} == {None}
+
+
+def test_tasks_of_another_cluster_are_left_alone_and_said():
+    """A file system may be shared by clusters; the SLURM that answers knows nothing of the other's jobs."""
+    task = a_task(run=1, cluster="discovery")
+
+    sighting = judge([task], {}, absent={"0123456789ab/3": 0.0}, now=9e9, here=lambda: "bouchet")
+
+    assert not sighting.gone
+    assert "sent to the cluster discovery" in sighting.note
+    assert not judge([task], {}, absent={}, now=0.0, here=lambda: "discovery").note

@@ -240,23 +240,24 @@ def _down(n: int) -> bool:
 
 
 def controller_restarted(field: Field) -> None:
-    """slurmctld dies while tasks run, and comes back; nobody may take silence for an answer."""
-    field.plan(points=12, iterations=80)
+    """slurmctld dies while tasks run, and comes back, three times; nobody may take silence for an answer."""
+    field.plan(points=16, iterations=120)
     field.submit()
     field.computing(len(nodes()))
-    control("kill-controller")
-    field.hits += 1
-    try:
-        before = field.counts()
-        field.cli("status")
-        said = field.cli("resume", "--yes", ok=(0, 75))
-        if "Nothing to send" not in said and "not answer" not in said:
-            field.wrong.append("resume sent something while the controller was dead")
-        field.note(f"while the controller was dead: {before}")
-        time.sleep(4)
-    finally:
-        control("revive-controller")
-    field.record("the controller is back")
+    for _ in range(3):
+        control("kill-controller")
+        field.hits += 1
+        try:
+            before = field.counts()
+            field.cli("status")
+            said = field.cli("resume", "--yes", ok=(0, 75))
+            if "Nothing to send" not in said and "not answer" not in said:
+                field.wrong.append("resume sent something while the controller was dead")
+            field.note(f"while the controller was dead: {before}")
+            time.sleep(4)
+        finally:
+            control("revive-controller")
+        field.record("the controller is back")
     field.finish()
 
 
