@@ -30,7 +30,8 @@ COMMON = {
 
 OF_JAX = {
     "learning_rate": 0.05,
-    "explore_iterations": 750,
+    "explore_iterations": 500,
+    "finalists": 2,
     "anneal_iterations": 1500,
     "max_iterations": 30_000,
     "tolerance": 0.5,
@@ -99,6 +100,7 @@ def _resolved_jax(given: Mapping[str, Any]) -> dict[str, Any]:
         "iterations": iterations,
         "max_iterations": most,
         "explore_iterations": min(given["explore_iterations"], most - anneal),
+        "finalists": given["finalists"],
         "anneal_iterations": anneal,
         "learning_rate": float(given["learning_rate"]),
         "tolerance": float(given["tolerance"]),
@@ -117,6 +119,7 @@ _CHECKS: Mapping[str, Check] = {
     "learning_rate": POSITIVE,
     "tolerance": POSITIVE,
     "explore_iterations": whole(1),
+    "finalists": whole(1),
     "anneal_iterations": whole(0),
     "max_iterations": whole(1),
 }

@@ -4,9 +4,12 @@ The variational family is PyMC's (an independent normal for each unconstrained p
 Kucukelbir et al. 2017, JMLR 18:14), so its ELBO can be compared with PyTau's. What differs is how it is optimised,
 with Adam (Kingma & Ba 2015):
 
-explore   every start runs a while at a constant rate; the one with the best ELBO goes on
-settle    that one goes on at the constant rate until its ELBO stops gaining
-anneal    the rate falls to zero along a cosine
+explore   every start runs a while at a constant rate; the `finalists` with the best ELBO go on, one after another
+settle    a finalist goes on at the constant rate until its ELBO stops gaining
+anneal    its rate falls to zero along a cosine
+
+The finalist with the best ELBO is the fit. At a constant rate ELBOs swing, by tens of nats for large data, and the
+start that looks best while it explores is not always the one that ends best; two finalists nearly always have it.
 
 All of it moves in chunks. A `Run` is everything that a chunk depends on, and every random number is a function of
 seed, start and step, so a fit that is resumed at a chunk boundary is the uninterrupted fit, bit for bit. The compiled
@@ -111,17 +114,19 @@ class _Engine:
         """Move one start by one chunk, and decide what comes next."""
         track = run.tracks[run.current]
         self._move(track, run)
-        if track.failed and run.phase is not Phase.EXPLORE:
-            raise NonFinite(
-                f"the fit diverged at iteration {track.steps}, from the start {track.name!r}"
-            )
-        # One chunk can end more than one phase.
         if run.phase is Phase.EXPLORE:
             self._after_exploring(run, track)
-        if run.phase is Phase.SETTLE:
-            self._after_settling(run, run.tracks[run.current])
-        if run.phase is Phase.ANNEAL and run.tracks[run.current].steps >= self._end(run):
-            run.phase = Phase.DONE
+        elif track.failed:
+            self._next_finalist(run)
+        # One chunk can end more than one phase.
+        before = None
+        while before != (run.phase, run.current):
+            before = (run.phase, run.current)
+            track = run.tracks[run.current]
+            if run.phase is Phase.SETTLE:
+                self._after_settling(run, track)
+            if run.phase is Phase.ANNEAL and track.steps >= self._end(track):
+                self._next_finalist(run)
 
     def _after_exploring(self, run: Run, track: Track) -> None:
         if track.steps < self.settings["explore_iterations"] and not track.failed:
@@ -133,19 +138,36 @@ class _Engine:
             raise NonFinite(
                 "the fit diverged from every start; are there extreme values in the data?"
             )
-        run.current = int(np.argmin([track.loss for track in run.tracks]))
+        order = np.argsort([track.loss for track in run.tracks], kind="stable")
+        alive = [int(index) for index in order if not run.tracks[index].failed]
+        run.finalists = alive[: self.settings["finalists"]]
+        run.current = run.finalists[0]
         run.phase = Phase.SETTLE
+
+    def _next_finalist(self, run: Run) -> None:
+        """The current one has come to its end."""
+        left = run.finalists[run.finalists.index(run.current) + 1 :]
+        if left:
+            run.current = left[0]
+            run.phase = Phase.SETTLE
+        elif all(run.tracks[index].failed for index in run.finalists):
+            track = run.tracks[run.current]
+            raise NonFinite(
+                f"the fit diverged at iteration {track.steps}, from the start {track.name!r}"
+            )
+        else:
+            run.phase = Phase.DONE
 
     def _after_settling(self, run: Run, track: Track) -> None:
         limit = self.settings["max_iterations"] - self.settings["anneal_iterations"]
-        run.converged = _is_quiet(track.losses, self.settings["tolerance"])
-        stop_early = run.converged and self.settings["iterations"] == "auto"
+        track.converged = _is_quiet(track.losses, self.settings["tolerance"])
+        stop_early = track.converged and self.settings["iterations"] == "auto"
         if stop_early or track.steps >= limit:
-            run.settled = track.steps
+            track.settled = track.steps
             run.phase = Phase.ANNEAL
 
-    def _end(self, run: Run) -> int:
-        return run.settled + self.settings["anneal_iterations"]
+    def _end(self, track: Track) -> int:
+        return track.settled + self.settings["anneal_iterations"]
 
     def _move(self, track: Track, run: Run) -> None:
         """Take one chunk of steps."""
@@ -154,11 +176,11 @@ class _Engine:
         elif run.phase is Phase.SETTLE:
             end = self.settings["max_iterations"] - self.settings["anneal_iterations"]
         else:
-            end = self._end(run)
+            end = self._end(track)
         steps = np.arange(track.steps, min(track.steps + CHUNK, end))
         rates = np.full(len(steps), self.settings["learning_rate"])
         if run.phase is Phase.ANNEAL:
-            done = (steps - run.settled + 1) / self.settings["anneal_iterations"]
+            done = (steps - track.settled + 1) / self.settings["anneal_iterations"]
             rates *= 0.5 * (1 + np.cos(np.pi * done))
         # Adam's moments start at zero; this is its correction for that.
         rates *= np.sqrt(1 - BETA_2 ** (steps + 1)) / (1 - BETA_1 ** (steps + 1))
@@ -192,24 +214,31 @@ class _Engine:
         at_least = explore + CHUNK * QUIET_CHUNKS
         if self.settings["iterations"] != "auto":
             at_least = self.settings["max_iterations"] - anneal
-        settled = run.settled
+        n_finalists = min(self.settings["finalists"], len(run.tracks))
         if run.phase is Phase.EXPLORE:
-            settled = at_least
-        elif run.phase is Phase.SETTLE:
-            settled = max(at_least, run.tracks[run.current].steps + CHUNK)
-        return explore * (len(run.tracks) - 1) + settled + anneal
+            return explore * (len(run.tracks) - n_finalists) + (at_least + anneal) * n_finalists
+        place = run.finalists.index(run.current)
+        now = run.tracks[run.current]
+        if run.phase is Phase.SETTLE:
+            ends = max(at_least, now.steps + CHUNK) + anneal
+        else:
+            ends = self._end(now)
+        to_come = len(run.finalists) - place - 1
+        return run.iteration - now.steps + ends + to_come * (at_least + anneal - explore)
 
     def finish(self, run: Run, *, restarted: str | None) -> Posterior:
-        """The ELBO and the draws of the start that won."""
-        track = run.tracks[run.current]
+        """The ELBO and the draws of the finalist that won."""
         n_draws, n_elbo = self.settings["draws"], self.settings["elbo_draws"]
         noise = self.random(Purpose.ELBO).standard_normal((n_elbo, self.programs.size))
-        terms = self._elbo_terms(track.z, noise)
-        if not np.isfinite(terms).all():
-            bad = int((~np.isfinite(terms)).sum())
+        ended = [track for index in run.finalists if not (track := run.tracks[index]).failed]
+        tried = [(self._elbo_terms(track.z, noise), track) for track in ended]
+        finite = [(terms, track) for terms, track in tried if np.isfinite(terms).all()]
+        if not finite:
+            bad = int((~np.isfinite(tried[0][0])).sum())
             raise NonFinite(
                 f"the log density is not finite at {bad} of {n_elbo} draws of the result"
             )
+        terms, track = max(finite, key=lambda pair: float(pair[0].mean()))
         noise = self.random(Purpose.DRAWS).standard_normal((n_draws, self.programs.size))
         draws = self.programs.draws(track.z[0] + np.logaddexp(0.0, track.z[1]) * noise)
 
@@ -228,13 +257,14 @@ class _Engine:
             info["explored_spread"] = float(
                 np.ptp([loss for loss in losses.values() if np.isfinite(loss)])
             )
+        info.update({f"final_elbo_{other.name}": float(end.mean()) for end, other in finite})
         if restarted:
             info["restarted"] = restarted
         return Posterior(
             draws=draws,
             elbo=float(terms.mean()),
             elbo_se=float(terms.std(ddof=1) / np.sqrt(n_elbo)),
-            converged=run.converged,
+            converged=track.converged,
             iterations=track.steps,
             loss=np.asarray(track.losses),
             loss_every=CHUNK,

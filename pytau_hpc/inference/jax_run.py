@@ -19,7 +19,7 @@ class Phase(IntEnum):
     """Where a fit is. The values are part of checkpoints."""
 
     EXPLORE = 0  #: every start runs a while
-    SETTLE = 1  #: the best start goes on at the same rate
+    SETTLE = 1  #: one of the best starts goes on at the same rate
     ANNEAL = 2  #: its rate falls to zero
     DONE = 3  #: nothing is left but to draw
 
@@ -36,6 +36,8 @@ class Track:
     skipped : how many of them were left out, because their gradient was not finite
     losses : negative ELBO of the mean parameters of each chunk, on draws that are the same for all chunks and starts
     failed : the start diverged and is out
+    converged : it stopped gaining before its budget was spent
+    settled : steps that it had taken when it began to anneal
     """
 
     name: str
@@ -46,11 +48,16 @@ class Track:
     skipped: int = 0
     losses: list[float] = field(default_factory=list)
     failed: bool = False
+    converged: bool = False
+    settled: int = 0
 
     @property
     def loss(self) -> float:
         """The newest loss; infinity where there is none."""
         return np.inf if self.failed or not self.losses else self.losses[-1]
+
+
+_IN_META = ("name", "steps", "skipped", "failed", "converged", "settled")
 
 
 @dataclass(kw_only=True)
@@ -60,15 +67,13 @@ class Run:
     Attributes
     ----------
     tracks : one for each start; `current` is the index of the one that moves
-    converged : the best start stopped gaining before its budget was spent
-    settled : steps that the best start had taken when it began to anneal
+    finalists : indices of the starts that go on after exploring, the best first
     """
 
     tracks: list[Track]
     phase: Phase = Phase.EXPLORE
     current: int = 0
-    converged: bool = False
-    settled: int = 0
+    finalists: list[int] = field(default_factory=list)
 
     @property
     def iteration(self) -> int:
@@ -84,12 +89,8 @@ class Run:
         meta = {
             "phase": int(self.phase),
             "current": self.current,
-            "converged": self.converged,
-            "settled": self.settled,
-            "tracks": [
-                {"name": t.name, "steps": t.steps, "skipped": t.skipped, "failed": t.failed}
-                for t in self.tracks
-            ],
+            "finalists": self.finalists,
+            "tracks": [{name: getattr(track, name) for name in _IN_META} for track in self.tracks],
         }
         return arrays, meta
 
@@ -105,6 +106,5 @@ class Run:
             tracks=tracks,
             phase=Phase(state.meta["phase"]),
             current=state.meta["current"],
-            converged=state.meta["converged"],
-            settled=state.meta["settled"],
+            finalists=state.meta["finalists"],
         )
