@@ -73,6 +73,7 @@ def test_the_probability_of_a_new_trial_is_the_integral_over_its_changepoints():
     assert found.mean() == pytest.approx(exact.mean(), abs=0.25)
 
 
+@pytest.mark.slow
 def test_held_out_trials_know_how_many_states_there_are():
     """Two are too few for three true ones; every trial is scored once, by a fit that has not seen it."""
     rng = np.random.default_rng(2)
