@@ -179,7 +179,9 @@ def _grid(param_grid: Mapping[str, Any]) -> dict[str, list[Any]]:
         except (TypeError, ValueError) as error:
             raise UserError(f"`{name}`: {values!r} cannot be an axis of a grid: {error}") from error
         if axis in grid:
-            raise UserError(f"`{name}` is given twice, under two names ({axis})")
+            raise UserError(
+                f"`{name}` is given twice: another name in param_grid also means `{axis}`"
+            )
         grid[axis] = listed
     grid.setdefault("window_ms", [window_ms("time_lims", TIME_LIMS_S)])
     grid.setdefault("bin_ms", [milliseconds("bin_width", BIN_WIDTH_S)])

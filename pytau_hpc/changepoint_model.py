@@ -270,7 +270,7 @@ def find_best_states(
         settings["engine"] = engine
     if engine != "pymc" and convergence_tol is not None:
         settings.update(iterations="auto", max_iterations=n_fit)
-    states = range(min_states, max_states + 1)
+    states = _states(min_states, max_states)
     found = best_states(data, candidate, states, settings, seed=seed)
     if isinstance(candidate, Foreign):
         models = [candidate.make(data, n_states) for n_states in states]
@@ -308,9 +308,15 @@ def cross_validate_states(
     candidate = _candidate(model_generator)
     if isinstance(candidate, Foreign):
         raise UserError("only models of this package can be scored on held-out trials")
-    states = range(min_states, max_states + 1)
+    states = _states(min_states, max_states)
     found = cross_validate(data, candidate, states, folds=k_folds, settings=settings, seed=seed)
     return found if details else found.scores
+
+
+def _states(least: int, most: int) -> range:
+    if most < least:
+        raise UserError(f"max_states ({most}) must not be below min_states ({least})")
+    return range(least, most + 1)
 
 
 def _candidate(generator: str | Callable[..., Any]) -> Candidate | Foreign:

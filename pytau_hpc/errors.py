@@ -27,6 +27,9 @@ class PytauHpcError(Exception):
         super().__init__(message)
         self.message = message
         self.help = help
+        if help:
+            # For Python's own traceback, which is where a script or a notebook shows it.
+            self.add_note(f"help: {help}")
 
 
 class UserError(PytauHpcError):

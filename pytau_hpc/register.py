@@ -34,7 +34,10 @@ _PORTION = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """What a look through the models folder found: results that are registered now, and files that are no results."""
+    """What a look through the models folder found: results that are registered now, and files that are no results.
+
+    A folder stands for all files in it.
+    """
 
     registered: int = 0
     unreadable: Mapping[Path, str] = field(default_factory=dict)
@@ -89,6 +92,9 @@ def scan(database: ModelDatabase, *, now: float | None = None) -> Scan:
     registered = 0
     unreadable: dict[Path, str] = {}
     for folder in _session_folders(database.folder):
+        if not _is_utf8(folder):
+            unreadable[folder] = f"{str(folder)!r} is not UTF-8, and no database can keep it"
+            continue
         name = folder.relative_to(database.folder).as_posix()
         try:
             changed_ns = folder.stat().st_mtime_ns
@@ -103,6 +109,7 @@ def scan(database: ModelDatabase, *, now: float | None = None) -> Scan:
             for seen in new[start : start + _PORTION]:
                 path = folder / seen.name
                 try:
+                    database.stored_path(path)
                     portion.append((seen, rows.of(path)))
                 except PytauHpcError as error:
                     # Perhaps a copy that is still being made: its folder stays open to the next look.
@@ -148,7 +155,7 @@ def strays(database: ModelDatabase) -> Strays:
         gone=[model_id for model_id, path in listed.items() if not path.exists()],
         files=files,
         unlisted=unlisted,
-        unreadable=[path for path in unlisted if path in unreadable],
+        unreadable=[path for path in unlisted if path in unreadable or path.parent in unreadable],
     )
 
 
@@ -164,6 +171,14 @@ def _files_of_models(folder: Path) -> Iterator[Path]:
         for name in sorted(names):
             if not name.startswith(".") and (_is_result(name) or name.endswith(".pkl")):
                 yield Path(parent, name)
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _session_folders(models: Path) -> Iterator[Path]:

@@ -6,13 +6,15 @@ Made of the file's attributes alone, its arrays stay unread. Called by `register
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytau_hpc.errors import PytauHpcError
-from pytau_hpc.sweep.manifest import read_manifest
+from pytau_hpc.errors import PytauHpcError, UserError
+from pytau_hpc.ledger.model_columns import COLUMNS, stored
+from pytau_hpc.sweep.manifest import newest_revision, read_manifest
 from pytau_hpc.sweep.point import Point
 
 _DATA_TYPES = {
@@ -31,7 +33,7 @@ class ResultRows:
     def __init__(self, study: Path) -> None:
         self.study = study
         self._tastes: dict[Any, tuple[str, ...]] = {}
-        self._sweeps: dict[str, str] | None = None
+        self._sweeps: list[tuple[str, str, frozenset[str]]] | None = None
 
     def of(self, path: Path) -> dict[str, Any]:
         from pytau_hpc.inference.result_file import ResultInvalid, read_attrs
@@ -39,9 +41,12 @@ class ResultRows:
         attrs = read_attrs(path)
         try:
             point = Point.from_json(attrs["point"])
-            return self._row(point, attrs["provenance"], attrs["quality"], attrs["contents"])
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            row = self._row(point, attrs["provenance"], attrs["quality"], attrs["contents"])
+            # One file with a value that no database can keep must not stop the question for all the others.
+            stored(row)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, UserError) as error:
             raise ResultInvalid(f"{path} does not say what was fitted: {error!r}") from error
+        return row
 
     def _row(
         self,
@@ -96,7 +101,7 @@ class ResultRows:
             **{
                 name: value
                 for name, value in quality.items()
-                if name not in _KNOWN_QUALITY and isinstance(value, int | float)
+                if name not in {*_KNOWN_QUALITY, *COLUMNS} and isinstance(value, int | float)
             },
         }
 
@@ -128,14 +133,23 @@ class ResultRows:
     def _sweep(self, point_id: str) -> str | None:
         """The sweep that planned a point; of several, the one that did first."""
         if self._sweeps is None:
-            self._sweeps = {}
             planned = []
             for folder in folders_in(self.study / "sweeps"):
                 with contextlib.suppress(PytauHpcError, OSError):
-                    planned.append(read_manifest(folder))
-            for manifest in sorted(planned, key=lambda manifest: manifest.created_at, reverse=True):
-                self._sweeps |= dict.fromkeys(manifest.point_ids(), manifest.name)
-        return self._sweeps.get(point_id)
+                    newest = newest_revision(folder) or folder
+                    planned.append(_planned(folder, newest, newest.stat().st_mtime_ns))
+            self._sweeps = sorted(planned, key=lambda sweep: sweep[0])
+        return next((name for _, name, points in self._sweeps if point_id in points), None)
+
+
+@functools.lru_cache(maxsize=32)
+def _planned(folder: Path, revision: Path, mtime_ns: int) -> tuple[str, str, frozenset[str]]:
+    """When a sweep was planned, its name, and its points; the other arguments say which of its revisions this is.
+
+    Remembered, since a script that fits one point after another asks for each of them, and plans are large.
+    """
+    manifest = read_manifest(folder)
+    return manifest.created_at, manifest.name, frozenset(manifest.point_ids())
 
 
 def _unless_none(name: str) -> str | None:

@@ -186,6 +186,24 @@ def test_an_unknown_approximation_is_refused(fitted):
         door.advi_fit(fitted[1], approximation="full-rank")
 
 
+def test_data_are_no_model_and_no_steps_are_no_fit(fitted):
+    """The help is in Python's own traceback, too."""
+    with pytest.raises(UserError, match="takes a PyMC model, not a ndarray") as raised:
+        door.advi_fit(np.ones((4, 2, 10)))
+    assert "single_taste_poisson(data, states=3)" in raised.value.__notes__[0]
+    with pytest.raises(UserError, match="at least 1"):
+        door.advi_fit(fitted[1], fit=0)
+
+
+def test_numbers_of_states_must_be_a_range():
+    """Nothing to choose from is a mistake of the call."""
+    counts = np.ones((4, 2, 10), dtype=int)
+    with pytest.raises(UserError, match="below min_states"):
+        door.find_best_states(counts, "single_taste_poisson", 10, 10, 5, 3)
+    with pytest.raises(UserError, match="below min_states"):
+        door.cross_validate_states(counts, "single_taste_poisson", 2, 5, 3)
+
+
 def test_the_best_number_of_states_has_the_highest_elbo():
     """Two clearly different halves have two states; a model is built for each number."""
     counts = np.random.default_rng(3).poisson(np.repeat([1.0, 9.0], 25))
@@ -227,3 +245,36 @@ def test_mcmc_and_dirichlet_fits_return_what_pytau_does():
     assert rates.shape == (2, 60)
     np.testing.assert_array_equal(data, counts)
     assert dpp.posterior["tau"].shape == (2, 20, 1)
+
+
+@pytest.mark.parametrize("name", ["single_taste_poisson", "single_taste_poisson_dirichlet"])
+def test_a_model_for_jax_has_fixed_shapes_and_starts_where_it_did(name):
+    """JAX takes no computed shapes; PyMC makes them constants, but refuses models with initial values."""
+    from pytau_hpc.inference.pymc_fits import with_fixed_shapes
+
+    counts = np.random.default_rng(3).poisson(np.repeat([2.0, 8.0], 6), (4, 2, 12))
+    model = door.model_function(name)(counts, 3)
+    before = dict(model.rvs_to_initial_values)
+
+    fixed = with_fixed_shapes(model)
+
+    shapes = [shape for value in fixed.value_vars if len(shape := value.type.shape) == 2]
+    assert len(shapes) == 2  # rates, and places or lengths of the states of each trial
+    assert all(None not in shape for shape in shapes)
+    assert model.rvs_to_initial_values == before
+    start, same = model.initial_point(), fixed.initial_point()
+    assert start.keys() == same.keys()
+    assert all(np.array_equal(start[key], same[key]) for key in start)
+
+
+@pytest.mark.slow
+def test_a_dirichlet_model_is_drawn_by_numpyro():
+    """As PyTau's `use_numpyro`: chains, draws and axes; the model's shapes are computed, and JAX takes none such."""
+    pytest.importorskip("numpyro")
+    counts = np.random.default_rng(3).poisson(np.repeat([2.0, 8.0], 6), (2, 2, 12))
+    model = door.single_taste_poisson_dirichlet(counts, 3)
+
+    dpp = door.dpp_fit(model, n_chains=1, tune=20, draws=10, use_numpyro=True)
+
+    assert dpp.posterior["tau"].shape == (1, 10, 2, 2)
+    assert np.isfinite(dpp.posterior["tau"]).all()

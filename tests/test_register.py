@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -202,6 +204,85 @@ def test_a_file_that_is_no_result_is_reported_and_looked_at_again(study, databas
     # Only the file changed; its folder has the same time of change as before.
     assert scan(database).registered == 1
     assert scan(database).unreadable == {}
+
+
+def test_edits_are_not_lost_in_a_copy_of_the_study(study, database, tmp_path):
+    """`cp -r` gives every file a new time; the results are the same, and so what a person said of them stays."""
+    point = a_point()
+    publish(study, point)
+    scan(database)
+    database.update(1, {"animal_name": "mine", "fit_date": "2020-01-01"})
+    copied = tmp_path / "copy"
+    shutil.copytree(study, copied, copy_function=shutil.copy)
+    os.utime(copied / point.result_path, (LONG_AGO, LONG_AGO))
+
+    there = database_of(copied)
+    scan(there)
+
+    [row] = there.rows()
+    assert (row["animal_name"], row["fit_date"]) == ("mine", "2020-01-01")
+
+
+@pytest.mark.parametrize("name", [b"model_\xe4.nc", b"s\xe4ssion/model_1.nc"])
+def test_a_name_that_is_not_utf8_does_not_stop_the_question_for_the_others(study, database, name):
+    """Told, not listed, and never taken for a file that may be removed."""
+    sound = publish(study, a_point())
+    odd = Path(os.fsdecode(os.fsencode(study / "models" / "AM10") + b"/" + name))
+    if odd.parent.name == "AM10":
+        odd = sound.with_name(odd.name)
+    odd.parent.mkdir(exist_ok=True)
+    odd.write_bytes(sound.read_bytes())
+
+    found = scan(database)
+
+    assert found.registered == 1
+    assert list(found.unreadable) in ([odd], [odd.parent])
+    assert strays(database).unlisted == strays(database).unreadable == [odd]
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("quality", "r_hat_max", float("inf")),
+        ("quality", "rhat[tau]", 1.0),
+        ("quality", "elbo", "good"),
+        ("quality", "draws", 1.5),
+        ("provenance", "experiment", {"a": 1}),
+        ("provenance", "experiment", "\ud800"),
+    ],
+)
+def test_a_value_that_no_database_can_keep_does_not_stop_the_question(
+    study, database, part, name, value
+):
+    """Somebody else's file may say anything; it is reported like one that cannot be read."""
+    import h5py
+
+    sound, odd = some_points(2)
+    publish(study, sound)
+    with h5py.File(publish(study, odd), "r+") as file:
+        said = json.loads(file.attrs[part])
+        del file.attrs[part]
+        file.attrs[part] = json.dumps({**said, name: value})
+
+    found = scan(database)
+
+    assert list(found.unreadable) == [study / odd.result_path]
+    assert [row["point_id"] for row in database.rows()] == [sound.point_id]
+
+
+def test_a_measure_does_not_take_the_place_of_what_was_fitted(study, database):
+    """A measure of quality that is called like a column of ours is not that column."""
+    import h5py
+
+    with h5py.File(publish(study, a_point(n_states=4)), "r+") as file:
+        said = json.loads(file.attrs["quality"])
+        del file.attrs["quality"]
+        file.attrs["quality"] = json.dumps({**said, "states": 9})
+
+    scan(database)
+
+    [row] = database.rows()
+    assert row["states"] == 4
 
 
 def test_a_database_that_was_removed_comes_back(study, database):

@@ -37,8 +37,8 @@ class ResultHandler:
 
     Raises
     ------
-    ResultInvalid : no such file, or not a result of ours
-    UserError : a pickle, which is never opened unasked
+    ResultInvalid : not a result of ours
+    UserError : no such file, or a pickle, which is never opened unasked
     """
 
     def __init__(
@@ -203,8 +203,10 @@ class ResultHandler:
 
 def _result_file(path: Path) -> Path:
     """The .nc file that a path means, with or without a suffix; PyTau's paths have none, or .pkl."""
-    if path.suffix == ".nc":
+    if path.suffix == ".nc" and path.exists():
         return path
+    if path.suffix == ".nc":
+        raise UserError(f"there is no result at {path}")
     beside = path.with_suffix(".nc") if path.suffix == ".pkl" else Path(f"{path}.nc")
     if beside.exists():
         return beside

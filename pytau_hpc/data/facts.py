@@ -124,6 +124,8 @@ def _time_problems(n_ms: int, window_ms: Sequence[int] | None, bin_ms: int | Non
     start, end = window_ms
     if start < 0 or end > n_ms:
         found.append(f"window {start}-{end} ms is outside the data, which run from 0 to {n_ms} ms")
+        if end >= 100 * n_ms > 0:
+            found[-1] += " (`time_lims` is in seconds: 2.0, not 2000)"
     if end <= start:
         found.append(f"window {start}-{end} ms is empty: its end must be after its start")
     if bin_ms < 1:

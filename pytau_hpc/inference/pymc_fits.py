@@ -19,6 +19,8 @@ from pytau_hpc.inference.advi import APPROXIMATIONS
 from pytau_hpc.inference.advi_pymc import even_start
 from pytau_hpc.inference.result_file import OBSERVED
 
+ON_JAX = ("numpyro", "blackjax")  # samplers of `pm.sample` that have the model's density in JAX
+
 
 def advi(
     model: Any,
@@ -38,9 +40,17 @@ def advi(
 
     Raises
     ------
-    UserError : no such approximation
+    UserError : no such approximation, not a model, no steps
     """
     import pymc as pm
+
+    if not isinstance(model, pm.Model):
+        raise UserError(
+            f"advi_fit takes a PyMC model, not a {type(model).__name__}",
+            help="make one of the data:  single_taste_poisson(data, states=3)",
+        )
+    if iterations < 1:
+        raise UserError(f"`fit` is the number of steps, at least 1, not {iterations!r}")
 
     if approximation not in APPROXIMATIONS:
         raise UserError(
@@ -94,6 +104,9 @@ def nuts(
             f"the package {nuts_sampler} is not installed here",
             help="install pytau_hpc[samplers], or take PyMC's own sampler",
         )
+    start = even_start(model)
+    if nuts_sampler in ON_JAX:
+        model = with_fixed_shapes(model)
     with model:
         return pm.sample(
             draws=draws,
@@ -102,11 +115,30 @@ def nuts(
             cores=cores,
             target_accept=target_accept,
             nuts_sampler=nuts_sampler,
-            initvals=even_start(model) or None,
+            initvals=start or None,
             random_seed=seed,
             progressbar=progressbar,
             **(more or {}),
         )
+
+
+def with_fixed_shapes(model: Any) -> Any:
+    """The same model with data and shapes as constants: JAX does not take shapes that are computed.
+
+    Its own initial values are carried over, which PyMC refuses to do.
+    """
+    from pymc.model.transform.optimization import freeze_dims_and_data
+
+    own = dict(model.rvs_to_initial_values)
+    try:
+        for variable in own:
+            model.rvs_to_initial_values[variable] = None
+        fixed = freeze_dims_and_data(model)
+    finally:
+        model.rvs_to_initial_values.update(own)
+    for variable, value in own.items():
+        fixed.set_initval(fixed[variable.name], value)
+    return fixed
 
 
 def stacked(trace: Any, name: str) -> np.ndarray | None:

@@ -149,7 +149,7 @@ def stored(values: Mapping[str, Any], *, allowed: Collection[str] | None = None)
         else:
             try:
                 own[name] = _plain(value)
-                canonical_json(own[name])
+                canonical_json(own[name]).encode()
             except (TypeError, ValueError):
                 problems.append(f"`{name}` cannot be kept in a database: {value!r}")
     if problems:
@@ -201,7 +201,9 @@ _MISSING = ("NAType", "NaTType")
 def _text(value: Any) -> str:
     if isinstance(value, dict | list | bool):
         raise TypeError
-    return str(value)
+    text = str(value)
+    text.encode()  # SQLite keeps UTF-8, which has no word for some names of files
+    return text
 
 
 def _whole(value: Any) -> int:
@@ -225,6 +227,12 @@ def _truth(value: Any) -> int:
     return int(value)
 
 
+def _json(value: Any) -> str:
+    text = canonical_json(value)
+    text.encode()
+    return text
+
+
 def _pair(value: Any) -> str:
     if isinstance(value, str):
         raise TypeError
@@ -238,7 +246,7 @@ _TO_SQL: Mapping[str, Callable[[Any], Any]] = {
     "real": _real,
     "truth": _truth,
     "pair": _pair,
-    "json": canonical_json,
+    "json": _json,
 }
 _EXPECTED = {
     "text": "text",

@@ -15,34 +15,28 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytau_hpc.errors import UserError
-from pytau_hpc.files import canonical_json
 from pytau_hpc.ledger.model_columns import (
     COLUMNS,
-    Stored,
     from_sql,
     stored,
-    to_sql,
     wanted,
 )
-from pytau_hpc.ledger.model_file import copy_in_memory, opened
-
-#: SQLite takes 999 in its older versions.
-_MOST_PARAMETERS = 500
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A file below the models folder that was looked at: where it is (relative), and its state at that time."""
-
-    folder: str
-    name: str
-    mtime_ns: int
-    size: int
+from pytau_hpc.ledger.model_file import copy_in_memory, lock_of, opened
+from pytau_hpc.ledger.model_sql import (
+    Seen,
+    is_known,
+    is_told,
+    keep_seen,
+    one_of,
+    own_columns,
+    path_of,
+    upsert,
+    whole,
+)
 
 
 class ModelDatabase:
@@ -63,6 +57,7 @@ class ModelDatabase:
         self.path = Path(os.path.abspath(self.given))
         self._lock_timeout_s = lock_timeout_s
         self._private: sqlite3.Connection | None = None
+        self._copied: tuple[int, int, int] | None = None
         if self.path.is_dir():
             raise UserError(
                 f"{path} is a folder", help=f"name a file: {Path(path) / 'database.db'}"
@@ -82,9 +77,10 @@ class ModelDatabase:
     @property
     def read_only(self) -> bool:
         """Whether we may not write here; questions are then answered from a copy in memory."""
-        return not os.access(self.folder, os.W_OK) or (
-            self.path.exists() and not os.access(self.path, os.W_OK)
-        )
+        # Each belongs to whoever made it; with one of them closed to us, nothing can be written.
+        journal = self.path.with_name(f"{self.path.name}-journal")
+        needed = (self.folder, self.path, lock_of(self.path), journal)
+        return any(one.exists() and not os.access(one, os.W_OK) for one in needed)
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 
@@ -108,15 +104,15 @@ class ModelDatabase:
             conditions, values = ["1"], []
             for name in ("model_id", "model_path"):
                 if name in asked:
-                    condition, given = _one_of(name, *self._keys(name, asked.pop(name)))
+                    condition, given = one_of(name, *self._keys(name, asked.pop(name)))
                     conditions.append(condition)
                     values += given
-            others = _own_columns(connection)
+            others = own_columns(connection, asked)
             own = {name: asked.pop(name) for name in others & asked.keys()}
             for name, value in asked.items():
                 exact = wanted(name, value)
                 checked = [stored({name: each}, allowed=others).known[name] for each in exact]
-                condition, given = _one_of(name, *checked)
+                condition, given = one_of(name, *checked)
                 conditions.append(condition)
                 values += given
             found = connection.execute(
@@ -144,10 +140,10 @@ class ModelDatabase:
         self._must_be_writable()
         checked = [(self.stored_path(path), stored(values)) for path, values in rows]
         with self._opened() as connection:
-            ids = [_upsert(connection, path, values) for path, values in checked]
+            ids = [upsert(connection, path, values) for path, values in checked]
             # What a user says of a file is not said again by the next look at it.
             found = [seen for path, _ in checked if (seen := self._seen_now(path)) is not None]
-            _keep_seen(connection, found)
+            keep_seen(connection, found)
         return ids
 
     def update(self, model_id: int, columns: Mapping[str, Any]) -> None:
@@ -159,9 +155,9 @@ class ModelDatabase:
         """
         self._must_be_writable()
         with self._opened() as connection:
-            path = _path_of(connection, model_id)
-            values = stored(columns, allowed=_own_columns(connection))
-            _upsert(connection, path, values)
+            path = path_of(connection, model_id)
+            values = stored(columns, allowed=own_columns(connection, columns))
+            upsert(connection, path, values)
 
     def delete(self, model_ids: Iterable[int]) -> list[Path]:
         """Remove rows, not files. A file whose row was removed stays without one until it is changed or added again.
@@ -176,8 +172,8 @@ class ModelDatabase:
         """
         self._must_be_writable()
         with self._opened() as connection:
-            ids = list(dict.fromkeys(_whole(model_id) for model_id in model_ids))
-            paths = [self.absolute(_path_of(connection, model_id)) for model_id in ids]
+            ids = list(dict.fromkeys(whole(model_id) for model_id in model_ids))
+            paths = [self.absolute(path_of(connection, model_id)) for model_id in ids]
             connection.executemany("DELETE FROM model WHERE model_id = ?", [(one,) for one in ids])
         return paths
 
@@ -203,9 +199,10 @@ class ModelDatabase:
         """
         with self._opened() as connection:
             for seen, values in found:
-                if not _is_known(connection, seen):
-                    _upsert(connection, f"{seen.folder}/{seen.name}", stored(values))
-            _keep_seen(connection, [seen for seen, _ in found])
+                path, checked = f"{seen.folder}/{seen.name}", stored(values)
+                if not (is_known(connection, seen) or is_told(connection, path, checked)):
+                    upsert(connection, path, checked)
+            keep_seen(connection, [seen for seen, _ in found])
 
     def settle(self, folder: str, mtime_ns: int) -> None:
         """Write down that a folder was looked through, and when it had last changed."""
@@ -213,19 +210,36 @@ class ModelDatabase:
             connection.execute("INSERT OR REPLACE INTO settled VALUES (?, ?)", (folder, mtime_ns))
 
     def refresh(self) -> None:
-        """Where we may only read: forget the copy, to see what others have written since."""
-        if self._private is not None:
+        """Where we may only read: forget the copy once others have written, to see it.
+
+        Until then it keeps what was noted, so that results are not read again for every question.
+        """
+        if self._private is not None and self._copied != self._state():
             self._private.close()
             self._private = None
 
     # -- paths --------------------------------------------------------------------------------------------------------
 
     def stored_path(self, path: str | os.PathLike[str]) -> str:
-        """A path as the database keeps it."""
+        """A path as the database keeps it.
+
+        Raises
+        ------
+        UserError : it is not UTF-8
+        """
         absolute = Path(os.path.abspath(path))
-        if absolute.is_relative_to(self.folder):
-            return absolute.relative_to(self.folder).as_posix()
-        return str(absolute)
+        try:
+            os.fspath(absolute).encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{str(absolute)!r} cannot be kept in a database: not UTF-8") from None
+        if not absolute.is_relative_to(self.folder):
+            # Perhaps it is, by another name of the folder: home directories are often reached over links.
+            real = Path(os.path.realpath(absolute.parent), absolute.name)
+            folder = os.path.realpath(self.folder)
+            if not real.is_relative_to(folder):
+                return str(absolute)
+            return real.relative_to(folder).as_posix()
+        return absolute.relative_to(self.folder).as_posix()
 
     def absolute(self, model_path: str) -> Path:
         return self.folder / model_path
@@ -255,7 +269,7 @@ class ModelDatabase:
         exact = wanted(name, value)
         if name == "model_path":
             return [self.stored_path(path) for path in exact]
-        return [_whole(each) for each in exact]
+        return [whole(each) for each in exact]
 
     def _seen_now(self, model_path: str) -> Seen | None:
         """The state of a file below the folder; None where there is none."""
@@ -265,6 +279,14 @@ class ModelDatabase:
         except OSError:
             return None
         return Seen(folder=folder, name=name, mtime_ns=status.st_mtime_ns, size=status.st_size)
+
+    def _state(self) -> tuple[int, int, int] | None:
+        """Which file it is, and when it was changed; None where there is none."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _must_be_writable(self) -> None:
         if self.read_only:
@@ -278,6 +300,7 @@ class ModelDatabase:
         """A connection inside one transaction, under the lock; or to the copy, where we may only read."""
         if self.read_only:
             if self._private is None:
+                self._copied = self._state()
                 self._private = copy_in_memory(self.path)
             yield self._private
             return
@@ -288,74 +311,8 @@ class ModelDatabase:
         return {**self.__dict__, "_private": None}
 
 
-def _one_of(name: str, *values: Any) -> tuple[str, list[Any]]:
-    """SQL for "this column has one of these values"; None is a missing value."""
-    present = [value for value in values if value is not None]
-    parts = [f'"{name}" IN ({", ".join("?" * len(present))})'] if present else []
-    parts += [f'"{name}" IS NULL'] if len(present) < len(values) else []
-    if len(present) > _MOST_PARAMETERS:
-        # A JSON array is one parameter; not for a few values, since SQLite reads numbers a little less exactly.
-        parts[0] = f'"{name}" IN (SELECT value FROM json_each(?))'
-        present = [json.dumps(present)]
-    return f"({' OR '.join(parts) or '0'})", present
-
-
 def _fits(row: Mapping[str, Any], name: str, value: Any) -> bool:
     return row.get(name) in [stored({name: each}).own[name] for each in wanted(name, value)]
 
 
-def _own_columns(connection: sqlite3.Connection) -> set[str]:
-    found = connection.execute(
-        "SELECT DISTINCT key FROM model, json_each(model.own) WHERE model.own != '{}'"
-    )
-    return {name for (name,) in found}
-
-
-def _path_of(connection: sqlite3.Connection, model_id: int) -> str:
-    row = connection.execute(
-        "SELECT model_path FROM model WHERE model_id = ?", (_whole(model_id),)
-    ).fetchone()
-    if row is None:
-        raise UserError(
-            f"there is no model {model_id} in the database", help="query() lists what there is"
-        )
-    return str(row[0])
-
-
-def _whole(model_id: Any) -> int:
-    try:
-        return int(to_sql("whole", model_id))
-    except (TypeError, ValueError, OverflowError):
-        raise UserError(f"`model_id` must be a whole number, not {model_id!r}") from None
-
-
-def _upsert(connection: sqlite3.Connection, path: str, values: Stored) -> int:
-    """Insert a row, or change the given columns of the one that has this path."""
-    names = list(values.known)
-    listed = ", ".join(f'"{name}"' for name in ["model_path", *names, "own"])
-    changes = [f'"{name}" = excluded."{name}"' for name in names]
-    # Own columns are merged; a null takes one away, as json_patch has it.
-    changes.append("own = json_patch(own, excluded.own)")
-    connection.execute(
-        f"INSERT INTO model ({listed}) VALUES ({', '.join('?' * (len(names) + 2))}) "
-        f"ON CONFLICT (model_path) DO UPDATE SET {', '.join(changes)}",
-        [path, *values.known.values(), canonical_json(values.own)],
-    )
-    [model_id] = connection.execute(
-        "SELECT model_id FROM model WHERE model_path = ?", (path,)
-    ).fetchone()
-    return int(model_id)
-
-
-def _is_known(connection: sqlite3.Connection, seen: Seen) -> bool:
-    known = connection.execute(
-        "SELECT mtime_ns, size FROM seen WHERE folder = ? AND name = ?", (seen.folder, seen.name)
-    ).fetchone()
-    return known == (seen.mtime_ns, seen.size)
-
-
-def _keep_seen(connection: sqlite3.Connection, found: Sequence[Seen]) -> None:
-    connection.executemany(
-        "INSERT OR REPLACE INTO seen (folder, name, mtime_ns, size) VALUES (?, ?, ?, ?)",
-        [(seen.folder, seen.name, seen.mtime_ns, seen.size) for seen in found],
-    )
+__all__ = ["ModelDatabase", "Seen"]

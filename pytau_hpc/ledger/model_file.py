@@ -6,10 +6,12 @@ one that is killed leaves the file as it was before its call. Called by `model_d
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from filelock import FileLock, Timeout
 
@@ -39,6 +41,11 @@ CREATE TABLE settled (folder TEXT PRIMARY KEY, mtime_ns INTEGER NOT NULL) WITHOU
 """
 
 
+def lock_of(path: Path) -> Path:
+    """The file that is locked while the database is used."""
+    return path.with_suffix(".lock")
+
+
 @contextmanager
 def opened(path: Path, *, lock_timeout_s: float) -> Iterator[sqlite3.Connection]:
     """A connection inside one transaction, under the lock; committed at the end, and closed.
@@ -47,9 +54,9 @@ def opened(path: Path, *, lock_timeout_s: float) -> Iterator[sqlite3.Connection]
     ------
     LockTimeout : another process has been using the file for longer than that
     UserError : a database of something else, or of another version
-    PytauHpcError : damaged, or the file system refused (disk full, an I/O error)
+    PytauHpcError : damaged, or the file system refused (disk full, an I/O error, no locks)
     """
-    lock = FileLock(path.with_suffix(".lock"), timeout=lock_timeout_s, mode=0o664)
+    lock = FileLock(lock_of(path), timeout=lock_timeout_s, mode=0o664)
     try:
         lock.acquire()
     except Timeout:
@@ -57,6 +64,8 @@ def opened(path: Path, *, lock_timeout_s: float) -> Iterator[sqlite3.Connection]
             f"another process is using {path} and did not finish within {lock_timeout_s:.0f} s",
             help="try again; the lock frees itself when that process ends",
         ) from None
+    except (OSError, NotImplementedError) as error:
+        raise PytauHpcError(f"the database {path} cannot be locked: {error}") from error
     try:
         connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         try:
@@ -65,7 +74,9 @@ def opened(path: Path, *, lock_timeout_s: float) -> Iterator[sqlite3.Connection]
             try:
                 yield connection
             except BaseException:
-                connection.execute("ROLLBACK")
+                # Where the disk is full SQLite has done so itself; a second time would hide the reason.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
@@ -80,21 +91,56 @@ def opened(path: Path, *, lock_timeout_s: float) -> Iterator[sqlite3.Connection]
         lock.release()
 
 
-def copy_in_memory(path: Path) -> sqlite3.Connection:
-    """A private copy in memory, for folders that we may not write to."""
+def copy_in_memory(path: Path, *, timeout_s: float = 5.0) -> sqlite3.Connection:
+    """A private copy in memory, for folders that we may not write to; whole, whoever is writing meanwhile.
+
+    Parameters
+    ----------
+    timeout_s : how long to wait for a writer
+
+    Raises
+    ------
+    UserError : a database of something else, or of another version
+    PytauHpcError : damaged, or not ours to read
+    """
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    if path.exists():
-        try:
-            source = sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
+    try:
+        if path.exists():
             try:
-                source.backup(connection)
-            finally:
-                source.close()
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            raise _damaged(path, error) from error
-    _prepare(connection, path)
+                _copy(f"{path.as_uri()}?mode=ro", connection, timeout_s)
+            except sqlite3.OperationalError:
+                _copy_taken_back(path, connection, timeout_s)
+        _prepare(connection, path)
+    except OSError as error:
+        connection.close()
+        raise PytauHpcError(f"the database {path} cannot be read: {error}") from error
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise _damaged(path, error) from error
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _copy(uri: str, into: sqlite3.Connection, timeout_s: float) -> None:
+    with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)) as source:
+        # SQLite's lock for readers, before `backup`, which would wait for it without an end.
+        source.execute("BEGIN")
+        source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        source.backup(into)
+
+
+def _copy_taken_back(path: Path, into: sqlite3.Connection, timeout_s: float) -> None:
+    """Copy a file whose writer died, or stands still, in the middle; its change is taken back in a copy of our own."""
+    with TemporaryDirectory() as private:
+        for one in (path, path.with_name(f"{path.name}-journal")):
+            if one.exists():
+                shutil.copyfile(one, Path(private, one.name))
+        _copy(Path(private, path.name).as_uri(), into, timeout_s)
+    [sound] = into.execute("PRAGMA quick_check(1)").fetchone()
+    if sound != "ok":
+        raise sqlite3.DatabaseError(sound)
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -23,6 +23,9 @@ _DTYPES = {
     "json": "object",
 }
 
+#: Measures of Markov chains, which have own columns (`result_rows`): how well a fit went, not what was fitted.
+_OF_CHAINS = ("chains", "rhat_max", "ess_min", "divergences")
+
 #: Columns of PyTau's model_database.csv (changepoint_io.DatabaseHandler.aggregate_metadata).
 PYTAU_COLUMNS = (
     "preprocess.time_lims",
@@ -82,7 +85,7 @@ def duplicated(models: pd.DataFrame, keep: str | bool = "first") -> pd.Series:
     identity = [
         name
         for name in models.columns
-        if name not in ("model_id", "model_path")
+        if name not in ("model_id", "model_path", *_OF_CHAINS)
         and (name not in COLUMNS or COLUMNS[name].identity)
     ]
     texts = pd.DataFrame(

@@ -216,6 +216,9 @@ def test_a_path_without_suffix_or_with_pytaus_means_the_result(made):
 def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(UserError, match="no result at"):
         ResultHandler(tmp_path / "model_1")
+    with pytest.raises(UserError, match="no result at"):
+        ResultHandler(tmp_path / "model_1.nc")
+    (tmp_path / "model_1.nc").write_bytes(b"not a result")
     with pytest.raises(ResultInvalid):
         ResultHandler(tmp_path / "model_1.nc")
 

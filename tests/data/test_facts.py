@@ -55,6 +55,7 @@ def test_nothing_is_wrong_with_good_data():
             {"window_ms": (2000, 4000)},
             "window 2000-4000 ms is outside the data, which run from 0 to 3000 ms",
         ),
+        ({"window_ms": (2_000_000, 4_000_000)}, "`time_lims` is in seconds"),
         ({"window_ms": (-50, 1000)}, "window -50-1000 ms is outside"),
         ({"window_ms": (2000, 2000)}, "is empty"),
         ({"window_ms": (2000, 1000)}, "its end must be after its start"),

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 from pytau_hpc.errors import LockTimeout, PytauHpcError, UserError
 from pytau_hpc.ledger.model_columns import COLUMNS
 from pytau_hpc.ledger.model_database import ModelDatabase, Seen
+from pytau_hpc.ledger.model_file import copy_in_memory, opened
 from pytau_hpc.ledger.model_frames import duplicated, frame
 
 MODEL = {
@@ -263,11 +265,122 @@ def test_a_folder_that_says_no_is_read_from_a_copy(database, monkeypatch):
 
     assert len(reader.rows()) == 1
     reader.note([(Seen(folder="a/b", name="model_x.nc", mtime_ns=1, size=1), {"states": 2})])
-    assert len(reader.rows()) == 2
+    reader.refresh()
+    assert (
+        len(reader.rows()) == 2
+    )  # kept while nobody writes: reading results again would take long
     with pytest.raises(UserError, match="read-only for you"):
         reader.delete([1])
+    add(database, "b.pkl")
     reader.refresh()
-    assert len(reader.rows()) == len(database.rows()) == 1
+    assert len(reader.rows()) == len(database.rows()) == 2
+    add(database, "c.pkl", states=5)
+    reader.refresh()
+    assert len(reader.rows({"states": 5})) == 1
+
+
+DIES = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA journal_mode = TRUNCATE")
+connection.execute("PRAGMA cache_size = 2")
+connection.execute("BEGIN")
+connection.execute("UPDATE model SET states = 99, experiment_name = hex(randomblob(500))")
+os._exit(1)
+"""
+
+
+def test_a_change_that_was_cut_off_is_not_seen_by_somebody_who_may_only_read(database):
+    """Half of it is in the file; he may not take it back there, and must not be told that the file is damaged."""
+    for number in range(100):
+        add(database, f"{number}.pkl", experiment_name="x" * 500)
+    whole = database.path.read_bytes()
+    subprocess.run([sys.executable, "-c", DIES, str(database.path)], check=False)
+    assert database.path.read_bytes() != whole
+    left = database.path.read_bytes()
+
+    copy = copy_in_memory(database.path)
+
+    assert copy.execute("SELECT DISTINCT states FROM model").fetchall() == [(3,)]
+    assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert database.path.read_bytes() == left
+    assert {row["states"] for row in database.rows()} == {3}
+
+
+def test_a_writer_that_stands_still_is_not_waited_for_without_an_end(database):
+    """Somebody who may only read gets what was there before its change."""
+    add(database)
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        writer.execute("UPDATE model SET states = 99")
+
+        copy = copy_in_memory(database.path, timeout_s=0.1)
+
+    assert copy.execute("SELECT states FROM model").fetchall() == [(3,)]
+
+
+def test_a_full_disk_is_said_to_be_one(database):
+    """And not that a transaction, which SQLite ended itself, could not be ended."""
+    with (
+        pytest.raises(PytauHpcError, match="cannot be used: database or disk is full"),
+        opened(database.path, lock_timeout_s=1) as connection,
+    ):
+        [pages] = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        connection.execute("PRAGMA cache_size = 2")
+        connection.executemany(
+            "INSERT INTO model (model_path, experiment_name) VALUES (?, hex(randomblob(5000)))",
+            [(str(number),) for number in range(1000)],
+        )
+
+    assert database.rows() == []
+
+
+def test_a_lock_that_cannot_be_made_is_an_error_of_ours(database):
+    """So a fit goes on without the database."""
+    lock = database.path.with_suffix(".lock")
+    lock.unlink()
+    lock.mkdir()
+
+    with pytest.raises(PytauHpcError, match="cannot be locked"):
+        database.rows()
+
+
+@pytest.mark.parametrize("closed", ["database.lock", "database.db-journal"])
+def test_files_of_another_user_make_the_database_read_only(database, monkeypatch, closed):
+    """Of three files that a change needs, one is enough."""
+    add(database)
+    allowed = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: Path(path).name != closed and allowed(path, mode)
+    )
+
+    assert len(database.rows()) == 1
+    with pytest.raises(UserError, match="read-only for you"):
+        add(database, "b.pkl")
+
+
+def test_one_file_by_two_names_of_its_folder_is_one_model(database, tmp_path):
+    """Home directories are often reached over a link, and the current folder is shown without it."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    over_the_link = ModelDatabase(tmp_path / "link" / "models" / "database.db")
+
+    ids = over_the_link.add([(tmp_path / "models" / "a" / "b.pkl", {"states": 3})])
+    ids += over_the_link.add([(tmp_path / "link" / "models" / "a" / "b.pkl", {"states": 4})])
+    ids += database.add([(tmp_path / "link" / "models" / "a" / "b.pkl", {"states": 5})])
+
+    assert ids == [1, 1, 1]
+    assert over_the_link.rows({"model_path": tmp_path / "models" / "a" / "b.pkl"})
+
+
+def test_a_path_that_is_not_utf8_is_refused(database):
+    """SQLite has no word for it."""
+    with pytest.raises(UserError, match="not UTF-8"):
+        database.add([(os.fsdecode(b"models/\xe4.pkl"), {})])
+    with pytest.raises(UserError, match="must be text"):
+        add(database, animal_name=os.fsdecode(b"\xe4"))
+    with pytest.raises(UserError, match="cannot be kept"):
+        add(database, observer=os.fsdecode(b"\xe4"))
 
 
 def test_a_pickled_database_is_the_same_database(database):
@@ -370,8 +483,8 @@ def test_a_frame_has_the_same_columns_and_types_empty_or_full(database):
 
 def test_duplicates_are_equal_in_everything_but_path_date_and_quality(database):
     """Another number of states, or another value of an own column, is another fit."""
-    add(database, "a.pkl", elbo=-1.0, fit_date="2024-01-20")
-    add(database, "b.pkl", elbo=-2.0, fit_date="2024-01-21")
+    add(database, "a.pkl", elbo=-1.0, fit_date="2024-01-20", rhat_max=1.001, divergences=0)
+    add(database, "b.pkl", elbo=-2.0, fit_date="2024-01-21", rhat_max=1.002, divergences=3)
     add(database, "c.pkl", states=4)
     add(database, "d.pkl", observer="ada")
 
