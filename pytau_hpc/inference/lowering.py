@@ -19,6 +19,7 @@ import pymc as pm
 import pytensor
 from pymc.initial_point import make_initial_point_expression
 from pymc.logprob.utils import ParameterValueError
+from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.replace import clone_replace, vectorize_graph
 from pytensor.graph.traversal import graph_inputs
@@ -226,10 +227,12 @@ def guard(
 
 
 def _python_function(inputs: Sequence[Any], outputs: Any) -> Callable[..., Any]:
-    return pytensor.function(
-        list(inputs),
-        outputs,
-        mode="FAST_COMPILE",
-        on_unused_input="ignore",
-        allow_input_downcast=True,
-    )
+    # Without a compiler: even the folding of constants would call it, for seconds each time.
+    with pytensor.config.change_flags(cxx=""):
+        return pytensor.function(
+            list(inputs),
+            outputs,
+            mode=Mode(linker="py", optimizer="fast_compile"),
+            on_unused_input="ignore",
+            allow_input_downcast=True,
+        )

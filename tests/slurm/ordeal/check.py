@@ -168,8 +168,13 @@ def _leftovers(found: Found, sweep: Path, scratch: Path) -> None:
     models = sweep.parent.parent / "models"
     left = [path for path in models.rglob("*") if path.is_file() and path.suffix != ".nc"]
     left += list(models.rglob(".*"))
+    # A sender that is killed in the middle of a file leaves its beginning, some bytes under a hidden name that nobody
+    # reads.
+    killed = set((sweep / "submissions").glob("*/.*.tmp"))
     # submitit's own folder has its own manners.
-    left += [path for path in sweep.rglob(".*") if path.parent.name != "submitit"]
+    left += [
+        path for path in sweep.rglob(".*") if path.parent.name != "submitit" and path not in killed
+    ]
     left += [path for path in (sweep / "checkpoints").rglob("*") if path.is_file()]
     left += [path for path in scratch.rglob("*") if path.parent.parent == scratch]
     found.wrong += [f"left over: {path}" for path in dict.fromkeys(left)]
