@@ -36,7 +36,7 @@ from pytau_hpc.reports.format import (
 from pytau_hpc.reports.status import Running, Status, as_json, status_of
 from pytau_hpc.reports.status_text import as_lines, one_line
 from pytau_hpc.sweep.run_dir import SweepDir
-from pytau_hpc.sweep.state import State
+from pytau_hpc.sweep.state import Kind, State
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -53,11 +53,11 @@ MAX_RUNNING = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """Where the points of one submission stand."""
+    """Where the points of one submission stand. `causes`: (state, why) → points that did not succeed."""
 
     total: int
     counts: dict[State, int]
-    causes: dict[str, int]
+    causes: dict[tuple[State, str], int]
     running: tuple[Running, ...] = ()
 
     @property
@@ -174,10 +174,14 @@ def snapshot_of(collected: Collected, uuid: str, total: int) -> Snapshot:
     if not sum(counts.values()):
         # Not in the ledger yet: it was written a moment ago.
         counts[State.QUEUED] = total
-    causes: dict[str, int] = {}
+    causes: dict[tuple[State, str], int] = {}
     for count in found:
-        if State(count.state) in UNSUCCESSFUL:
-            causes[kind_words(count.kind)] = causes.get(kind_words(count.kind), 0) + count.points
+        state = State(count.state)
+        if state in UNSUCCESSFUL:
+            # Ctrl-C is nothing worse than that: a fit that was killed in good order waits for `resume`.
+            in_order = state is State.INTERRUPTED and count.kind == Kind.KILLED
+            why = (state, state.value if in_order else kind_words(count.kind))
+            causes[why] = causes.get(why, 0) + count.points
     which = Which(where=f"submission = '{uuid}'")
     running = tuple(Running(**row) for row in summary.running(collected.ledger, which))
     return Snapshot(total=total, counts=counts, causes=causes, running=running)
@@ -224,7 +228,7 @@ def _text(snapshot: Snapshot, elapsed_s: float) -> str:
 
 def _causes(snapshot: Snapshot) -> str:
     return " · ".join(
-        f"{MARKS[State.FAILED]} {n} {words}" for words, n in sorted(snapshot.causes.items())
+        f"{MARKS[state]} {n} {words}" for (state, words), n in sorted(snapshot.causes.items())
     )
 
 

@@ -81,6 +81,14 @@ def test_failures_are_counted_by_cause(log):
     assert log.after(100).endswith("✗ 1 exception · ✗ 1 out of memory\n")
 
 
+def test_a_fit_that_a_person_stopped_is_no_failure(log):
+    """Ctrl-C: it has its checkpoint, and `resume` takes it up."""
+    log.run.is_interrupted(log.sweep.points[0], kind=Kind.KILLED)
+    log.run.ends("killed")
+
+    assert "‖ 1 interrupted" in log.after(11)
+
+
 def test_the_journals_are_read_once_a_second_at_most(log):
     """Ticks come ten times as often."""
     log.after(1)
