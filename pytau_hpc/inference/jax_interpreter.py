@@ -31,8 +31,11 @@ def traceable(
     What depends on the data alone is computed when the first of the two is called: outside of a loop over the second.
     """
     graph = FunctionGraph([*free, *data], [output], clone=True)
-    # XLA fuses by itself; unfused, what depends on the data alone stays apart from the rest.
-    get_mode("JAX").excluding("fusion").optimizer.rewrite(graph)
+    with warnings.catch_warnings():
+        # XLA needs no BLAS; only PyTensor's C code does.
+        warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")
+        # XLA fuses by itself; unfused, what depends on the data alone stays apart from the rest.
+        get_mode("JAX").excluding("fusion").optimizer.rewrite(graph)
     return _Interpreter(graph, n_free=len(free)).given
 
 
