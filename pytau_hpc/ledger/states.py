@@ -271,8 +271,10 @@ def _is_own_fault(kind: Kind, row: sqlite3.Row | None, task: TaskFacts) -> bool:
     """Whether an end is charged to the fit itself. A fit that was begun late in its task has not had the time."""
     if kind is not Kind.TIMEOUT or row is None or task.time_limit_s is None:
         return kind in OWN_FAULT
-    had_s = row["elapsed_s"] or (row["ended_at"] or 0.0) - (row["started_at"] or 0.0)
-    return not 0 < had_s < 0.5 * task.time_limit_s
+    had_s: float | None = row["elapsed_s"]
+    if had_s is None and row["started_at"] is not None and row["ended_at"] is not None:
+        had_s = row["ended_at"] - row["started_at"]
+    return had_s is None or had_s >= 0.5 * task.time_limit_s
 
 
 def _ended_badly(row: sqlite3.Row) -> bool:
