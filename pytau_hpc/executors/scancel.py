@@ -5,6 +5,7 @@ What lives, and under which ids, squeue says; an array that was sent in pieces h
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -44,10 +45,13 @@ def cancel(
         if failure is not None:
             return Told(did=tuple(did), silence=failure)
         did.append(" ".join(words))
-    missing = [
-        task.cluster for task in tasks if task.cluster and (task.job_name, task.element) not in seen
+    here = functools.cache(here)
+    elsewhere = [
+        cluster
+        for task in tasks
+        if (task.job_name, task.element) not in seen
+        and (cluster := squeue.other_cluster(task, here)) is not None
     ]
-    elsewhere = [cluster for cluster in missing if here() not in (None, cluster)]
     return Told(did=tuple(did), silence=squeue.elsewhere_note(elsewhere, here))
 
 

@@ -9,7 +9,6 @@ found later or given up after the grace period. What sbatch is told, and what it
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import re
 import shutil
@@ -182,7 +181,7 @@ class SlurmExecutor:
         return replace(sighting, gone=_with_reasons(sighting.gone, tasks))
 
     def cancel(self, tasks: Sequence[OpenTask], *, only_queued: bool) -> Told:
-        return scancel.cancel(tasks, only_queued=only_queued, here=functools.cache(cluster_name))
+        return scancel.cancel(tasks, only_queued=only_queued, here=cluster_name)
 
 
 def _with_reasons(gone: Sequence[Gone], tasks: Sequence[OpenTask]) -> tuple[Gone, ...]:

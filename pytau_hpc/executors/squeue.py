@@ -193,8 +193,8 @@ def judge(
                 reasons[task.key] = element.words
             if element.is_held:
                 held.append(element)
-        elif task.cluster is not None and here() not in (None, task.cluster):
-            elsewhere.append(task.cluster)
+        elif (cluster := other_cluster(task, here)) is not None:
+            elsewhere.append(cluster)
         elif not _can_be_missed(task, sender):
             continue
         else:
@@ -225,6 +225,11 @@ def _held_note(held: Sequence[Seen]) -> str | None:
     jobs = " ".join(element.job for element in held[:5]) + (" …" if len(held) > 5 else "")
     why = held[0].reason or held[0].state
     return f"SLURM holds {len(held)} tasks ({why}) until you say:  scontrol release {jobs}"
+
+
+def other_cluster(task: OpenTask, here: Callable[[], str | None]) -> str | None:
+    """The cluster that a task was sent to, where that is another one than answers here; only asked where known."""
+    return task.cluster if task.cluster and here() not in (None, task.cluster) else None
 
 
 def elsewhere_note(clusters: Sequence[str], here: Callable[[], str | None]) -> str | None:

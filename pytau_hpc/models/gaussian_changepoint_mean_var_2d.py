@@ -48,42 +48,22 @@ KIND = ModelKind(
 
 def inputs(data: np.ndarray, n_states: int, options: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The data, float array of shape (dimension, bin), and the prior means of its states."""
-    from pytau_hpc.models.emissions import segment_means
+    from pytau_hpc.models.gaussian import inputs_of
 
-    # PyTau adds the 0.01 of its models of counts to these means too.
-    return {"series": data, "prior_mean": segment_means(data, n_states) + 0.01}
+    return inputs_of(data, n_states)
 
 
 def build(inputs: Mapping[str, np.ndarray], options: Mapping[str, Any]) -> pm.Model:
     """The model of its `inputs`."""
-    import pymc as pm
+    from pytau_hpc.models.gaussian import model_of
 
-    from pytau_hpc.models.changepoints import changepoints, state_weights
-
-    with pm.Model() as model:
-        series = pm.Data("series", inputs["series"])
-        prior_mean = pm.Data("prior_mean", inputs["prior_mean"])
-        _, n_bins = series.shape
-        n_dimensions, states = prior_mean.shape
-
-        mu = pm.Normal("mu", mu=prior_mean, sigma=1.0, shape=(n_dimensions, states))
-        sigma = pm.HalfCauchy("sigma", 3.0, shape=(n_dimensions, states))
-        tau = changepoints(n_states=states, n_bins=n_bins, start="even")
-        weights = state_weights(tau, n_bins)
-        pm.Normal("obs", mu=mu.dot(weights), sigma=sigma.dot(weights), observed=series)
-    return model
+    return model_of(inputs, sd_per_state=True)
 
 
 def starts(
     data: np.ndarray, n_states: int, options: Mapping[str, Any], rng: np.random.Generator
 ) -> list[Start]:
     """Segmented, even, and PyMC's initial point; see `models.starts`."""
-    from pytau_hpc.models.emissions import GaussianVarStates
-    from pytau_hpc.models.starts import standard_starts, tau_latent
+    from pytau_hpc.models.gaussian import starts_for
 
-    return standard_starts(
-        GaussianVarStates(data[None]),
-        n_states,
-        rng,
-        lambda edges, found: {**found, "tau_latent": tau_latent(edges[0], data.shape[-1] - 1)},
-    )
+    return starts_for(data, n_states, rng, sd_per_state=True)
