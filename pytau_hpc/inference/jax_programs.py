@@ -270,6 +270,15 @@ def _compile(density: Density) -> _Executables:
     )
 
 
+def value_and_gradient(density: Density) -> Callable[..., Any]:
+    """Compiled: (point, data…) → the log density and its gradient."""
+    return compiled(
+        lambda z, *data: jax.value_and_grad(density.given(data))(z),
+        np.zeros(density.size),
+        *density.data,
+    )
+
+
 def compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     lowered = jax.jit(function).lower(*arguments)
     options = {k: v for k, v in COMPILER_OPTIONS.items() if k not in _refused_options}

@@ -14,14 +14,19 @@ import jax
 import numpy as np
 
 from pytau_hpc.inference.checkpoint import CheckpointLike
-from pytau_hpc.inference.jax_programs import MAX_SHAPES, Density, compiled, density_for, kept
+from pytau_hpc.inference.jax_programs import (
+    MAX_SHAPES,
+    Density,
+    density_for,
+    kept,
+    value_and_gradient,
+)
 from pytau_hpc.inference.method import Progress
 from pytau_hpc.inference.nuts_result import posterior_of
-from pytau_hpc.inference.nuts_run import Stopped, sample_by_chain
+from pytau_hpc.inference.nuts_run import SPREAD, Stopped, sample_by_chain
 from pytau_hpc.inference.posterior import Posterior
 from pytau_hpc.models.kind import ModelKind
 
-SPREAD = 0.1  # as `nuts_jax`
 STARTS, JITTER, STEPS = range(3)  # streams of random numbers, by what they are for
 
 Chain = tuple[np.ndarray, dict[str, np.ndarray]]
@@ -43,7 +48,7 @@ def fit(
     progress("compile", 0, 0)
     density = density_for(kind, data, n_states, options)
     start = density.point(kind.starts(data, n_states, options, _random(seed, STARTS))[0])
-    at = kept(_programs, density.key, MAX_SHAPES, lambda: _value_and_gradient(density))
+    at = kept(_programs, density.key, MAX_SHAPES, lambda: value_and_gradient(density))
 
     def values(points: Sequence[np.ndarray], data: Sequence[Any]) -> list[float]:
         return [float(at(point, *data)[0]) for point in points]
@@ -63,14 +68,6 @@ def fit(
 
 def _random(seed: int, purpose: int, *which: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, *which)))
-
-
-def _value_and_gradient(density: Density) -> Callable[..., Any]:
-    return compiled(
-        lambda z, *data: jax.value_and_grad(density.given(data))(z),
-        np.zeros(density.size),
-        *density.data,
-    )
 
 
 def _nutpie(

@@ -18,15 +18,21 @@ import numpy as np
 from pytau_hpc.errors import NonFinite
 from pytau_hpc.inference.adaptation import Adaptation
 from pytau_hpc.inference.checkpoint import CheckpointLike
-from pytau_hpc.inference.jax_programs import MAX_SHAPES, Density, compiled, density_for, kept
+from pytau_hpc.inference.jax_programs import (
+    MAX_SHAPES,
+    Density,
+    compiled,
+    density_for,
+    kept,
+    value_and_gradient,
+)
 from pytau_hpc.inference.method import Progress
 from pytau_hpc.inference.nuts_kernel import Moved, Noise, transition
 from pytau_hpc.inference.nuts_result import posterior_of
-from pytau_hpc.inference.nuts_run import sample
+from pytau_hpc.inference.nuts_run import SPREAD, sample
 from pytau_hpc.inference.posterior import Posterior
 from pytau_hpc.models.kind import ModelKind
 
-SPREAD = 0.1  # sd, in unconstrained space, by which the chains' starts differ
 STARTS, JITTER, STEPS = range(3)  # streams of random numbers, by what they are for
 
 _programs: OrderedDict[str, _Programs] = OrderedDict()
@@ -79,9 +85,7 @@ class _Programs:
             move(density.given, max_depth),
             *(vector, number, vector, vector, number, noise, *density.data),
         )
-        self.begin = compiled(
-            lambda z, *data: jax.value_and_grad(density.given(data))(z), vector, *density.data
-        )
+        self.begin = value_and_gradient(density)
 
     def values(self, points: Sequence[np.ndarray], data: Sequence[Any]) -> list[float]:
         return [float(self.begin(point, *data)[0]) for point in points]

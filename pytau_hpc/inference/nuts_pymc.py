@@ -17,12 +17,11 @@ from pytau_hpc.inference.checkpoint import CheckpointLike
 from pytau_hpc.inference.lowering import Layout, lower
 from pytau_hpc.inference.method import Progress
 from pytau_hpc.inference.nuts_result import posterior_of
-from pytau_hpc.inference.nuts_run import sample
+from pytau_hpc.inference.nuts_run import SPREAD, sample
 from pytau_hpc.inference.posterior import Posterior
 from pytau_hpc.inference.step_state import decode, encode
 from pytau_hpc.models.kind import ModelKind
 
-SPREAD = 0.1  # as `nuts_jax`
 STARTS, JITTER, STEPS = range(3)  # streams of random numbers, by what they are for
 
 

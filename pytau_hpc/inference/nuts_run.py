@@ -19,6 +19,7 @@ from pytau_hpc.errors import Interrupted, NonFinite
 from pytau_hpc.inference.checkpoint import CheckpointLike, State
 from pytau_hpc.inference.method import Progress
 
+SPREAD = 0.1  # sd, in unconstrained space, by which the starts of chains differ; the same for all engines
 TELL_EVERY = 25  # draws between two words of progress
 #: What is kept of every draw beside the draw itself.
 STATISTICS = {

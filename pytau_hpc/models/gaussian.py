@@ -1,6 +1,7 @@
 """Real-valued series that change together at changepoints: what the two `gaussian_changepoint_mean…_2d` models share.
 
-They differ in the sds alone, one for each series or one for each series and state, which the `inputs` do not tell.
+They differ in the sds alone, one for each series or one for each series and state, which the `inputs` do not tell. The
+data and prior means of the Dirichlet one are the same, too.
 
 Source: PyTau's `GaussianChangepointMean2D` and `GaussianChangepointMeanVar2D` (github.com/abuzarmahmood/pytau, MIT).
 """

@@ -63,14 +63,10 @@ def inputs(data: np.ndarray, n_states: int, options: Mapping[str, Any]) -> dict[
     """The data, float array of shape (dimension, bin), the prior means of its states, and its sds."""
     import numpy as np
 
-    from pytau_hpc.models.emissions import segment_means
+    from pytau_hpc.models.gaussian import inputs_of
 
     sd = data.std(axis=-1)
-    return {
-        "series": data,
-        "prior_mean": segment_means(data, n_states) + 0.01,
-        "prior_sd": np.where(sd > 0, sd, 1.0),
-    }
+    return {**inputs_of(data, n_states), "prior_sd": np.where(sd > 0, sd, 1.0)}
 
 
 def build(inputs: Mapping[str, np.ndarray], options: Mapping[str, Any]) -> pm.Model:
