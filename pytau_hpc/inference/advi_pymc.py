@@ -230,7 +230,6 @@ class _Optimiser:
 
     def __init__(self, inference: Any) -> None:
         self._inference = inference
-        # Not `step.get_shared()`: that also holds the data, which no step changes.
         step = inference.state.step
         self._shared = [entry.variable for entry in step.maker.inputs if entry.update is not None]
 
@@ -243,7 +242,7 @@ class _Optimiser:
         kind = {"mean_field": pm.ADVI, "full_rank": pm.FullRankADVI}[approximation]
         with _quiet(), model:
             inference = kind(start=even_start(model), random_seed=int(seeds.generate_state(1)[0]))
-            inference.fit(0, progressbar=False)
+            inference.fit(0, progressbar=False, more_replacements=_constants(model))
         optimiser = cls(inference)
         optimiser._seed(seeds)
         return optimiser
@@ -320,6 +319,17 @@ def _go_on(optimiser: _Optimiser, checkpoint: CheckpointLike) -> tuple[_Restarts
         why = f"the checkpoint at iteration {state.iteration} does not fit this model's optimiser"
         return _Restarts(), why
     return _Restarts.of(state), None
+
+
+def _constants(model: Any) -> dict[Any, Any]:
+    """The model's data as constants.
+
+    What depends on them alone, as the log-factorials of the counts, is then computed once and not in every iteration:
+    a third of the time of a fit of Poisson counts. PyTau's models have constants too.
+    """
+    import pytensor.tensor as pt
+
+    return {data: pt.constant(data.get_value(), name=data.name) for data in model.data_vars}
 
 
 def _is_generator(variable: Any) -> bool:

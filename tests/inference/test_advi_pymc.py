@@ -257,6 +257,18 @@ def test_a_loss_that_becomes_nan_ends_the_fit():
         fit_counts(kind=Broken())
 
 
+@pytest.mark.usefixtures("interpreted")
+def test_what_the_data_alone_decide_is_not_computed_in_every_iteration():
+    from pytensor.scalar.math import GammaLn
+
+    model = Tiny().build(counts(), 2, {})
+    step = advi_pymc._Optimiser.compiled(model, np.random.SeedSequence(0))._inference.state.step
+
+    scalar_ops = [getattr(node.op, "scalar_op", None) for node in step.maker.fgraph.apply_nodes]
+    assert not [op for op in scalar_ops if isinstance(op, GammaLn)], "log-factorials of the counts"
+    assert "counts" not in {each.name for each in step.get_shared()}
+
+
 def test_changepoints_start_evenly_spaced_as_in_pytaus_published_fits():
     """Also where the model itself leaves its start to PyMC, which would put them all in the middle."""
     kind = MODELS["single_taste_poisson"]
