@@ -20,6 +20,7 @@ from pytau_hpc.pytau_words import (
     MODEL_TYPE,
     STATES,
     TIME_LIMS_S,
+    known_transform,
     milliseconds,
     model_name,
     plain,
@@ -115,7 +116,9 @@ class FitHandler(StepByStep):
         self.preprocess_params = {
             "time_lims": window_ms("time_lims", plain(time_lims)),
             "bin_width": milliseconds("bin_width", plain(bin_width)),
-            "data_transform": data_transform if data_type is None else transform_of(data_type),
+            "data_transform": known_transform(
+                data_transform if data_type is None else transform_of(data_type)
+            ),
         }
         if model_params_path is not None:
             self.set_model_params(file_path=model_params_path)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from pytau_hpc.data.transforms import transform_named
 from pytau_hpc.errors import UserError
 from pytau_hpc.files import canonical_json
 
@@ -68,6 +69,17 @@ def transform_of(name: Any) -> Any:
     if name in (None, "None"):
         return "none"
     return _TRANSFORM_OF_TYPE.get(name, name) if isinstance(name, str) else name
+
+
+def known_transform(name: str | None) -> str | None:
+    """The same, of a single fit: it stays as it was given.
+
+    Raises
+    ------
+    UserError : no such transform
+    """
+    transform_named(transform_of(name))
+    return name
 
 
 def laser_of(name: Any) -> Any:

@@ -16,7 +16,14 @@ from pytau_hpc.errors import UserError
 from pytau_hpc.fit_here import SavedFit
 from pytau_hpc.models import MODELS
 from pytau_hpc.one_point import preprocessed
-from pytau_hpc.pytau_words import MODEL_TYPE, model_name, options_of, plain, whole_ms
+from pytau_hpc.pytau_words import (
+    MODEL_TYPE,
+    known_transform,
+    model_name,
+    options_of,
+    plain,
+    whole_ms,
+)
 from pytau_hpc.session_fits import SessionFits, parameters_in, preprocessing_of
 
 if TYPE_CHECKING:
@@ -89,7 +96,7 @@ class StepByStep(ABC):
         self.preprocess_params = {
             "time_lims": [whole_ms("time_lims", one) for one in limits],
             "bin_width": whole_ms("bin_width", bin_width),
-            "data_transform": data_transform,
+            "data_transform": known_transform(data_transform),
         }
         self._forget("preprocessed_data", "model")
         self._forget_fit()

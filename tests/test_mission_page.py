@@ -871,6 +871,8 @@ def test_parameters_from_files(here, toy):
         ({"time_lims": 2.0}, "time_lims"),
         ({"taste_num": True}, "taste_num"),
         ({"taste_num": 1.0}, "taste_num"),
+        ({"data_transform": "trial_shufled"}, "not 'trial_shufled'"),
+        ({"data_type": "shufled"}, "not 'shufled'"),
     ],
 )
 def test_an_argument_that_cannot_be_right(here, arguments, message):
@@ -996,6 +998,18 @@ def test_times_in_ms_that_are_none(here, limits, width):
 
     with pytest.raises(UserError, match=r"must be (start and end in|a whole number of) ms"):
         handler.set_preprocess_params(limits, width, None)
+
+
+def test_a_transform_that_is_none(here):
+    """Is refused where it is set, and nothing changes."""
+    handler = handler_of(here)
+    before = dict(handler.preprocess_params)
+
+    with pytest.raises(UserError, match="not 'trial_shufled'") as refused:
+        handler.set_preprocess_params([2000, 4000], 50, "trial_shufled")
+
+    assert refused.value.help == "did you mean `trial_shuffled`?"
+    assert handler.preprocess_params == before
 
 
 def test_a_file_of_parameters_with_a_name_that_is_none(here):

@@ -16,6 +16,20 @@ Array = npt.NDArray[Any]
 _SMOOTH = 1 / 15
 
 
+def check_dims(name: str, array: Array, *dims: str) -> None:
+    """Nothing, where an array has as many axes as these dims.
+
+    Raises
+    ------
+    ValueError : it has others
+    """
+    if array.ndim == len(dims):
+        return
+    one = ": choose a taste" if array.ndim == 4 and dims[0] == "trial" else ""
+    one = ": choose a trial" if array.ndim == 3 and dims[0] == "neuron" else one
+    raise ValueError(f"{name} must have shape ({', '.join(dims)}), not {array.shape}{one}")
+
+
 def get_transition_snips(spike_array: Array, tau_array: Array, window_radius: int = 300) -> Array:
     """Activity around each changepoint, in trials that are all long enough.
 
@@ -31,8 +45,10 @@ def get_transition_snips(spike_array: Array, tau_array: Array, window_radius: in
 
     Raises
     ------
-    ValueError : a window leaves the data
+    ValueError : a window leaves the data, or these are not arrays of such shapes
     """
+    check_dims("spike_array", spike_array, "trial", "neuron", "sample")
+    check_dims("tau_array", tau_array, "trial", "changepoint")
     n_samples = spike_array.shape[-1]
     if (tau_array < window_radius).any() or (tau_array > n_samples - window_radius).any():
         raise ValueError(
@@ -85,7 +101,13 @@ def get_state_snippets(spike_array: Array, tau_array: Array) -> list[list[Array]
     Returns
     -------
     ``[state][trial]``, each an array of shape (neuron, bins of that state)
+
+    Raises
+    ------
+    ValueError : these are not arrays of such shapes
     """
+    check_dims("spike_array", spike_array, "trial", "neuron", "bin")
+    check_dims("tau_array", tau_array, "trial", "changepoint")
     n_trials, n_changepoints = tau_array.shape
     inner = tau_array.astype(np.int64)
     edges = np.column_stack(

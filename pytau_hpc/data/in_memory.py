@@ -17,8 +17,8 @@ import numpy.typing as npt
 from pytau_hpc.data.facts import check, nearest_bins
 from pytau_hpc.data.preprocess import preprocess, preprocessing_rng
 from pytau_hpc.data.recording import facts, recorded
-from pytau_hpc.data.transforms import TRANSFORMS
-from pytau_hpc.errors import BadData, UserError, did_you_mean
+from pytau_hpc.data.transforms import transform_named
+from pytau_hpc.errors import BadData, UserError
 from pytau_hpc.sweep.point import Preprocessing, Selection
 
 Seed = int | Sequence[int] | np.random.Generator | None
@@ -30,7 +30,6 @@ _DIMS = {
     3: ("trial", "neuron", "ms"),
     4: ("taste", "trial", "neuron", "ms"),
 }
-_NO_TRANSFORM = (None, "None", "none")
 
 
 def preprocess_array(
@@ -134,24 +133,6 @@ def preprocess_seconds(
                 spikes, window=(start, end), bin_width=width, transform=transform, seed=seed
             )
     raise BadData("; ".join(problems))
-
-
-def transform_named(name: str | None) -> str:
-    """Our name of a transform that is given as PyTau gives it.
-
-    Raises
-    ------
-    UserError : no such transform
-    """
-    if name in _NO_TRANSFORM:
-        return "none"
-    if name in TRANSFORMS:
-        return str(name)
-    known = [None, *(other for other in TRANSFORMS if other != "none")]
-    raise UserError(
-        f"data_transform must be one of {', '.join(map(repr, known))}, not {name!r}",
-        help=did_you_mean(str(name), TRANSFORMS),
-    )
 
 
 def _problems_of_time(

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pytau_hpc.errors import UserError, did_you_mean
+
 
 @dataclass(frozen=True, kw_only=True)
 class Transform:
@@ -43,3 +45,21 @@ TRANSFORMS: Mapping[str, Transform] = {
         spikes_only=True,
     ),
 }
+
+
+def transform_named(name: str | None) -> str:
+    """Our name of a transform that is given as PyTau gives it.
+
+    Raises
+    ------
+    UserError : no such transform
+    """
+    if name in (None, "None"):
+        return "none"
+    if isinstance(name, str) and name in TRANSFORMS:
+        return name
+    known = [None, *(other for other in TRANSFORMS if other != "none")]
+    raise UserError(
+        f"data_transform must be one of {', '.join(map(repr, known))}, not {name!r}",
+        help=did_you_mean(str(name), TRANSFORMS),
+    )

@@ -72,7 +72,7 @@ def raster_with_changepoints(
         xlim=(start, end), ylim=(n_trials * n_neurons - 0.5, -0.5), xlabel="time in the trial (ms)"
     )
     axes.set_yticks(
-        [(trial + 0.5) * n_neurons for trial in range(0, n_trials, 5)], [*range(1, n_trials + 1, 5)]
+        [(trial + 0.5) * n_neurons for trial in range(0, n_trials, 5)], [*range(0, n_trials, 5)]
     )
     axes.set_ylabel(f"trial ({n_neurons} neurons each)")
 

@@ -2,7 +2,8 @@
 
 Source of names, arguments and what is shown: `pytau/utils/plotting.py` (github.com/abuzarmahmood/pytau, MIT). Axes
 come in arrays of the same length, also where there is only one. `bin_ms` is ours: with it times are in ms and rates in
-Hz; without it they are in samples, since an array does not say how long a sample is.
+Hz; without it they are in samples, since an array does not say how long a sample is. Arrays of other shapes than those
+named are a ValueError.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytau_hpc.analysis.activity import get_state_firing, get_transition_snips
+from pytau_hpc.analysis.activity import check_dims, get_state_firing, get_transition_snips
 from pytau_hpc.analysis.significance import (
     calc_significant_neurons_firing,
     calc_significant_neurons_snippets,
@@ -71,6 +72,7 @@ def raster(
     spike_array : shape (neuron, sample)
     ax : where to draw; a new figure where not given (else the figure that is returned is None)
     """
+    check_dims("spike_array", spike_array, "neuron", "sample")
     figure = None
     if ax is None:
         figure, [[ax]] = subplots(1, 1, figsize=(10, 3.4))
@@ -97,6 +99,8 @@ def plot_changepoint_raster(
     tau : shape (trial, changepoint), in samples
     plot_lims : from and to, in samples
     """
+    check_dims("spike_array", spike_array, "trial", "neuron", "sample")
+    check_dims("tau", tau, "trial", "changepoint")
     n_trials, n_neurons, n_samples = spike_array.shape
     step, label = _times(bin_ms)
     lims = (0, n_samples) if plot_lims is None else tuple(plot_lims)
@@ -139,6 +143,7 @@ def plot_changepoint_overview(
     tau : shape (trial, changepoint), in samples
     plot_lims : from and to, in samples
     """
+    check_dims("tau", tau, "trial", "changepoint")
     n_trials, n_changepoints = tau.shape
     step, label = _times(bin_ms)
     first, end = (int(limit) for limit in plot_lims)

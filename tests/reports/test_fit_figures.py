@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from types import SimpleNamespace
 
@@ -248,3 +249,19 @@ def test_a_raster_can_be_drawn_on_axes_that_are_given(result):
 
     assert figure is None
     assert same is axes
+
+
+@pytest.mark.parametrize(
+    ("plot", "shape", "message"),
+    [
+        (pytaus.raster, (2, 3, 50), "must have shape (neuron, sample), not (2, 3, 50): choose a"),
+        (pytaus.plot_changepoint_raster, (2, 2, 3, 50), "not (2, 2, 3, 50): choose a taste"),
+        (pytaus.plot_aligned_state_firing, (2, 2, 3, 50), "not (2, 2, 3, 50): choose a taste"),
+        (pytaus.plot_state_firing_rates, (3, 50), "shape (trial, neuron, bin), not (3, 50)"),
+    ],
+)
+def test_spikes_of_another_shape_are_refused_with_the_shape_they_should_have(plot, shape, message):
+    tau = [np.full((2, 1), 20)] if plot is not pytaus.raster else []
+
+    with pytest.raises(ValueError, match=re.escape(message)):
+        plot(np.ones(shape), *tau)
