@@ -261,6 +261,7 @@ def watch(
     until: Callable[[Status], bool] = lambda status: not status.going_on,
     stream: TextIO | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Status:
     """Show the status until nothing is queued or running, and return the last one.
 
@@ -270,6 +271,7 @@ def watch(
     ----------
     every_s : seconds between two looks, at least; the scheduler is asked more rarely (see `collect`)
     until : called with every status; True ends it
+    clock : monotonic seconds
     """
     stream = sys.stdout if stream is None else stream
     live = _live(stream) if stream.isatty() and not json_lines else None
@@ -278,7 +280,7 @@ def watch(
         if live is not None:
             live.start()
         while True:
-            began = time.monotonic()
+            began = clock()
             try:
                 with collect(sweep) as collected:
                     status = status_of(sweep, collected, which=which, called=called)
@@ -295,9 +297,11 @@ def watch(
                     flush=True,
                 )
             said = status.counts
+            spent = clock() - began
+            # Not a part of the look: to decide may be to send, and to send local tasks is to run them.
             if until(status):
                 break
-            sleep(max(every_s, (time.monotonic() - began) / COLLECT_SHARE))
+            sleep(max(every_s, spent / COLLECT_SHARE))
     finally:
         if live is not None:
             live.stop()

@@ -238,3 +238,27 @@ def test_watching_what_was_never_sent_ends_at_once(study):
     watch(a_sweep(study, n=2), stream=stream)
 
     assert "0/2 succeeded · 2 planned" in stream.getvalue()
+
+
+def test_a_decision_that_takes_an_hour_is_no_look_that_took_an_hour(study):
+    """Of local tasks, to send again is to run them: what follows is not put off by as long as that took."""
+    sweep = a_sweep(study, n=1)
+    clock, slept, decisions = Clock(), [], iter([False, True])
+
+    def decide(status) -> bool:
+        clock.now += 3600
+        return next(decisions)
+
+    live.watch(
+        sweep.dir,
+        which=Which(),
+        called=None,
+        json_lines=False,
+        every_s=1.0,
+        until=decide,
+        stream=io.StringIO(),
+        sleep=slept.append,
+        clock=clock,
+    )
+
+    assert slept == [1.0]
