@@ -373,6 +373,7 @@ def planned_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_command_line
+@pytest.mark.usefixtures("fake_slurm")
 @pytest.mark.parametrize(
     "words",
     [

@@ -300,6 +300,7 @@ def test_without_the_profile_everything_else_is_still_said(study, monkeypatch):
 # -- what it is -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("fake_slurm")
 def test_what_was_asked_names_partition_and_account_of_the_newest_submission(study):
     """As they were then, whatever the profile says now."""
     sweep = a_sweep(study, n=1)

@@ -182,6 +182,7 @@ def slurm_log(sweep: BuiltSweep, submission: Submission, text: str, element: int
     return write(sweep.dir.logs_of(submission.uuid) / f"{element}.slurm.log", text)
 
 
+@pytest.mark.usefixtures("fake_slurm")
 @pytest.mark.parametrize(
     ("kind", "words", "shown"),
     [

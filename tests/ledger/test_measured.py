@@ -97,6 +97,7 @@ def test_a_resumed_fit_took_what_its_parts_took(sweep):
     assert found.starts == []
 
 
+@pytest.mark.usefixtures("fake_slurm")
 def test_running_out_of_memory_proves_the_request_too_little_under_slurm(sweep):
     """Elsewhere nobody enforces the request: what the process had is what is known."""
     on_cluster = sweep.submit(sweep.points[:1], executor="slurm", resources=Resources(mem_gb=3.0))
