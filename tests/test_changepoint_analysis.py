@@ -157,6 +157,29 @@ def test_a_pickle_whose_changepoints_are_of_other_data_is_refused(study):
         PklHandler.from_trusted_pickle(study / "odd.pkl")
 
 
+def test_what_pytau_saves_of_a_gaussian_model_is_not_taken_for_changepoints(study):
+    """Its five names are given to six things: `lambda` is mu, `tau` is sigma, `data` is tau."""
+    n_draws, n_dims, n_states = 7, 4, 3
+    contents = {
+        "model_data": {
+            "lambda": np.zeros((n_dims, n_draws, n_states)),
+            "tau": np.ones((n_dims, n_draws, n_states)),
+            "data": np.zeros((n_draws, n_states - 1)),
+        },
+        "metadata": {
+            "preprocess": {"time_lims": [500, 1500], "bin_width": 50},
+            "model": {
+                "samples": n_draws,
+                "model_template_name": "gaussian_changepoint_mean_var_2d",
+            },
+        },
+    }
+    (study / "gaussian.pkl").write_bytes(pickle.dumps(contents))
+
+    with pytest.raises(UserError, match="PyTau saves sigma under the name of tau"):
+        PklHandler.from_trusted_pickle(study / "gaussian.pkl")
+
+
 def test_a_file_that_is_no_pickle_is_said_to_be_none(tmp_path):
     (tmp_path / "model.pkl").write_bytes(b"not a pickle")
 

@@ -39,6 +39,15 @@ def read_trusted_pickle(path: Path) -> tuple[Fitted, dict[str, Any]]:
         tau, observed = np.asarray(model_data["tau"]), np.asarray(model_data["data"])
     except (KeyError, TypeError, IndexError) as error:
         raise UserError(f"{path} does not hold what PyTau saves of a fit: {error!r}") from error
+    model = metadata.get("model") or {}
+    is_gaussian = "gaussian" in str(model.get("model_template_name")).lower()
+    if is_gaussian and len(np.atleast_1d(observed)) == model.get("samples"):
+        # PyTau names what `advi_fit` returns by place, and for Gaussian models that is one array more.
+        raise UserError(
+            f"{path}: of a Gaussian model PyTau saves sigma under the name of tau, and tau under that of the data; "
+            "the data themselves are not in it",
+            help="fit them again",
+        )
     if tau.ndim < 2 or not 1 <= observed.ndim <= len(_TASTES):
         raise UserError(f"{path} holds no draws of changepoints, or no data")
     return _fitted(path, metadata, model_data, tau, observed), contents
