@@ -37,6 +37,8 @@ from pytau_hpc.sweep.submission import Submission, TaskKey
 _JOURNAL_NAME = re.compile(r"(\d+)\.r(\d+)\.jsonl")
 #: A folder changed less than this ago may change again within the resolution of its time stamp: look again.
 _SETTLED_S = 2.0
+#: How long the sender of local tasks waits for its turn to say how they ended.
+_PATIENCE_S = 600.0
 
 
 @dataclass
@@ -166,7 +168,8 @@ def settle(sweep: SweepDir, uuid: str, not_begun: Collection[int]) -> None:
             for task in silent
         ]
 
-    with collect(sweep, ask=False, decide=verdicts):
+    # Without it the tasks stay queued for as long as their sender lives.
+    with collect(sweep, ask=False, decide=verdicts, lock_timeout_s=_PATIENCE_S):
         pass
 
 

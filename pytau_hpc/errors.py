@@ -128,6 +128,10 @@ class LockTimeout(PytauHpcError):
     exit_code = 75
 
 
+class CannotWrite(PytauHpcError):
+    """A folder of the study takes no files now: a full disk or quota, a mount that is gone."""
+
+
 class NonFinite(PytauHpcError):
     """The fit reached NaN or infinity and cannot go on."""
 

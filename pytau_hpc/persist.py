@@ -6,21 +6,24 @@ between is replaced by running the same command again.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from pytau_hpc.choose import Command
-from pytau_hpc.errors import LockTimeout, SchedulerUnreachable
-from pytau_hpc.prepare import Order
+from pytau_hpc.errors import CannotWrite, LockTimeout, PytauHpcError, SchedulerUnreachable
+from pytau_hpc.executors import executor
+from pytau_hpc.prepare import Order, Prepared
 from pytau_hpc.submit import submit
 from pytau_hpc.sweep.resources import Request
 from pytau_hpc.sweep.run_dir import SweepDir
 
 #: While something is still running, what may be tried again is gathered for so long: few large submissions.
 _SEND_EVERY_S = 300.0
-#: After a scheduler that did not answer.
-_PAUSE_S = 60.0
+#: After trouble, or between two rounds of which the first made nothing succeed; doubled each time, up to the longest.
+#: Whatever ends every fit at once (a full disk, a node without Python) would else use up all their tries in a minute.
+_PAUSE_S, _LONGEST_PAUSE_S = 60.0, 3600.0
 
 
 class Persistence:
@@ -30,6 +33,10 @@ class Persistence:
     ----------
     order : what the person asked for; what is sent again is what `resume` would send without further options
     clock : monotonic seconds
+
+    Attributes
+    ----------
+    stopped : a person stopped what was sent again
     """
 
     def __init__(
@@ -47,38 +54,82 @@ class Persistence:
             base=order.request.over(order.base),
             request=Request(points_per_task=order.request.points_per_task),
         )
+        self._runs_here = executor(order.profile.executor).blocks
         self._clock = clock
         self._send_at = clock() + _SEND_EVERY_S
         self._pause_until = clock()
+        self._trouble_s = _PAUSE_S
+        # Of the last round: when it was sent, how many points had succeeded by then, and how long it stays the last.
+        self._sent_at = -math.inf
+        self._had_succeeded = 0
+        self._gap_s = 0.0
+        self.stopped = False
 
-    def is_over(self, going_on: int, *, tell: Callable[[str], None]) -> bool:
-        """True when nothing is queued or running and nothing may be tried again.
+    def is_over(
+        self,
+        going_on: int,
+        succeeded: int,
+        *,
+        tell: Callable[[str], None],
+        tick: Callable[[], None] = lambda: None,
+    ) -> bool:
+        """True when nothing is queued or running and nothing may be tried again, or when a person stopped it.
 
         Parameters
         ----------
-        going_on : how many points are queued or running
+        going_on, succeeded : how many points are queued or running, and how many have succeeded
         tell : called with what is sent again, in words
+        tick : called now and then while local tasks run
 
         Raises
         ------
         SubmitRefused : the scheduler does not take it, and will not by trying again
         """
-        now = self._clock()
-        if now < self._pause_until or (going_on and now < self._send_at):
+        began = self._clock()
+        if began < self._pause_until or (going_on and began < self._send_at):
             return False
+        if succeeded > self._had_succeeded:
+            self._gap_s = 0.0
+        next_at = self._sent_at + self._gap_s
+
+        def agreed(prepared: Prepared) -> bool:
+            if began < next_at:
+                return False
+            if self._runs_here:
+                tell(_sent(prepared))
+            return True
+
         try:
-            done = submit(self._sweep, self._order)
-        except (SchedulerUnreachable, LockTimeout) as error:
-            tell(f"! {error.message}")
-            self._pause_until = now + _PAUSE_S
+            done = submit(self._sweep, self._order, confirm=agreed, tick=tick)
+        except (SchedulerUnreachable, LockTimeout, CannotWrite, OSError) as error:
+            tell(f"! {error.message if isinstance(error, PytauHpcError) else error}")
+            # From now on: to find it out may have taken longer than the pause.
+            self._pause_until = self._clock() + self._trouble_s
+            self._trouble_s = min(2 * self._trouble_s, _LONGEST_PAUSE_S)
             return False
-        postponed = done.prepared.postponed or (done.sent is not None and done.sent.problem)
-        self._send_at = now + (_PAUSE_S if postponed else _SEND_EVERY_S)
-        submission = done.prepared.submission
-        if submission is not None and done.sent is not None:
-            n = sum(len(task.points) for task in submission.tasks)
-            tell(f"↻ sent {n} point{'' if n == 1 else 's'} again (submission {submission.number})")
-            if done.sent.problem is not None:
-                tell(f"! {done.sent.problem.message}")
+        self._trouble_s = _PAUSE_S
+        if done.prepared.submission is not None and done.sent is None:
+            self._pause_until = next_at
+            minutes = max(1, round((next_at - began) / 60))
+            tell(f"! nothing has succeeded since then: again in {minutes} min")
             return False
+        problem = done.sent.problem if done.sent is not None else None
+        postponed = done.prepared.postponed or problem is not None
+        self._send_at = self._clock() + (_PAUSE_S if postponed else _SEND_EVERY_S)
+        if done.sent is not None:
+            self._sent_at, self._had_succeeded = began, succeeded
+            self._gap_s = min(max(2 * self._gap_s, _PAUSE_S), _LONGEST_PAUSE_S)
+            self.stopped = done.sent.stopped
+            if not self._runs_here:
+                tell(_sent(done.prepared))
+            if problem is not None:
+                tell(f"! {problem.message}")
+            return self.stopped
         return not going_on and not done.prepared.postponed
+
+
+def _sent(prepared: Prepared) -> str:
+    submission = prepared.submission
+    assert submission is not None
+    n = sum(len(task.points) for task in submission.tasks)
+    return f"↻ sent {n} point{'' if n == 1 else 's'} again (submission {submission.number})"

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pytau_hpc.errors import PytauHpcError
+from pytau_hpc.errors import CannotWrite, PytauHpcError
 from pytau_hpc.sweep.run_dir import SweepDir
 
 #: How the hidden folder is called, should it ever be seen.
@@ -133,7 +133,8 @@ def check_publishing(sweep: SweepDir) -> tuple[str, ...]:
 
     Raises
     ------
-    PytauHpcError : nothing can be written there, or results would overwrite each other
+    CannotWrite : nothing can be written there
+    PytauHpcError : results would overwrite each other
     """
     notes = []
     for folder in places(sweep):
@@ -163,13 +164,13 @@ def how_to_publish(folder: Path) -> Publishing:
 
     Raises
     ------
-    PytauHpcError : nothing can be written there
+    CannotWrite : nothing can be written there
     """
     try:
         with _hidden(folder) as place:
             return _publishing(place)
     except OSError as error:
-        raise PytauHpcError(f"cannot write in {folder}: {error.strerror or error}") from None
+        raise CannotWrite(f"cannot write in {folder}: {error.strerror or error}") from None
 
 
 @contextlib.contextmanager

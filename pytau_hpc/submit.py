@@ -6,10 +6,11 @@ afterwards, the next command finds the submission in its folder and the array by
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from pytau_hpc import worker
@@ -75,9 +76,24 @@ def submit(
             give_back(sweep, submission.uuid, sent.not_begun)
             return Done(prepared=prepared, sent=sent)
     # Local tasks run outside the lock: another resume meanwhile finds them alive and leaves them alone.
-    sent = _send(sweep, submission, order.workers, tick)
+    try:
+        sent = _send(sweep, submission, order.workers, tick)
+    except BaseException as error:
+        # This process may live on, as a notebook does, and its tasks would be taken for queued as long as it lives.
+        with _noting(error):
+            settle(sweep, submission.uuid, [task.number for task in submission.tasks])
+        raise
     settle(sweep, submission.uuid, sent.not_begun)
     return Done(prepared=prepared, sent=sent)
+
+
+@contextlib.contextmanager
+def _noting(error: BaseException) -> Iterator[None]:
+    """What goes wrong while an error is cleaned up after is told with it, not instead of it."""
+    try:
+        yield
+    except (PytauHpcError, OSError) as another:
+        error.add_note(f"then: {another}")
 
 
 def _prepared(sweep: SweepDir, order: Order, now: float | None) -> Prepared:

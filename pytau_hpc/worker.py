@@ -48,8 +48,7 @@ def run_task(sweep: SweepDir, uuid: str, number: int, *, in_this_process: bool =
         print(f"{MARK}{run.number} of task {number} on {run.host}, {run.job}", flush=True)
     try:
         if in_this_process:
-            _fit_all(run, lambda point: _fit_here(run, point))
-            _say_the_last_word(run)
+            _fit_all_here(run)
         else:
             # A second signal must not end us before the last word.
             with signals(run) as wake:
@@ -156,6 +155,24 @@ def _clear_if_done(run: Run, point: Point) -> None:
             for path in folder.glob(f"{run.prefix}.*"):
                 path.unlink(missing_ok=True)
             folder.rmdir()
+
+
+def _fit_all_here(run: Run) -> None:
+    """Nobody stands beside a fit in this process: of a Ctrl-C it hears as everything in Python does."""
+    interrupts: list[KeyboardInterrupt] = []
+
+    def fit(point: Point) -> Mapping[str, Any]:
+        try:
+            return _fit_here(run, point)
+        except KeyboardInterrupt as interrupt:
+            interrupts.append(interrupt)
+            run.stop.kind = Kind.KILLED
+            return {"end": "interrupted"}
+
+    _fit_all(run, fit)
+    _say_the_last_word(run)
+    if interrupts:
+        raise interrupts[0]
 
 
 def _fit_here(run: Run, point: Point) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from filelock import FileLock
 from pytau_hpc import submit as sending
 from pytau_hpc.choose import Command
 from pytau_hpc.collect import collect, submit_lock
-from pytau_hpc.errors import SubmitRefused
+from pytau_hpc.errors import CannotWrite, SchedulerUnreachable, SubmitRefused
 from pytau_hpc.executors import slurm
 from pytau_hpc.executors.profile import find_profile
 from pytau_hpc.persist import Persistence
@@ -35,10 +35,10 @@ class Waiting:
         self.told: list[str] = []
         self._persistence = Persistence(sweep.dir, order, clock=lambda: self.now)
 
-    def looks(self, *, after_s: float = 0.0, going_on: int = 0) -> bool:
+    def looks(self, *, after_s: float = 0.0, going_on: int = 0, succeeded: int = 0) -> bool:
         """One look, so many seconds after the last; whether it is over."""
         self.now += after_s
-        return self._persistence.is_over(going_on, tell=self.told.append)
+        return self._persistence.is_over(going_on, succeeded, tell=self.told.append)
 
 
 @pytest.fixture
@@ -129,6 +129,92 @@ def test_after_a_controller_that_takes_nothing_it_pauses_a_minute_and_goes_on(
 
     assert len(fake_slurm.calls) == tried + 1
     assert "sent 1 point again" in waiting.told[-1]
+
+
+def test_it_waits_longer_and_longer_while_nothing_succeeds(half_done, fake_slurm, order):
+    """What ends every fit at once would else use up all their tries in a minute."""
+    waiting = Waiting(half_done, order())
+
+    sent = []
+    for _ in range(900):
+        calls = len(fake_slurm.calls)
+        assert not waiting.looks(after_s=1)
+        if len(fake_slurm.calls) > calls:
+            sent.append(waiting.now - 1001)
+            fails(half_done, newest(half_done), Kind.NODE)
+
+    assert sent == [0, 60, 180, 420]
+    assert waiting.told[:3] == [
+        "↻ sent 1 point again (submission 2)",
+        "! nothing has succeeded since then: again in 1 min",
+        "↻ sent 1 point again (submission 3)",
+    ]
+
+
+def test_what_succeeds_meanwhile_ends_the_pause(half_done, fake_slurm, order):
+    """The trouble is over."""
+    waiting = Waiting(half_done, order())
+    for after_s in (1, 60):
+        waiting.looks(after_s=after_s)
+        fails(half_done, newest(half_done), Kind.NODE)
+
+    waiting.looks(after_s=1, going_on=1, succeeded=1)
+    waiting.looks(after_s=300, going_on=1, succeeded=1)
+
+    assert len(fake_slurm.calls) == 3
+
+
+def test_a_round_that_took_longer_than_the_pause_is_followed_by_the_next_one_at_once(
+    half_done, fake_slurm, order
+):
+    """Many hours of fits that reach their time limit are nothing to wait after."""
+    waiting = Waiting(half_done, order())
+    waiting.looks(after_s=1)
+    fails(half_done, newest(half_done), Kind.NODE)
+
+    waiting.looks(after_s=7200)
+
+    assert len(fake_slurm.calls) == 2
+
+
+def test_a_disk_that_is_full_is_waited_for(half_done, fake_slurm, order, monkeypatch):
+    """For a minute, then for two: it is not the end of a sweep that still runs."""
+    full = True
+
+    def check(sweep) -> list[str]:
+        if full:
+            raise CannotWrite("cannot write in models: No space left on device")
+        return []
+
+    monkeypatch.setattr(sending, "check_publishing", check)
+    waiting = Waiting(half_done, order())
+
+    assert not waiting.looks()
+    assert waiting.told == ["! cannot write in models: No space left on device"]
+    assert not waiting.looks(after_s=60)
+    assert not waiting.looks(after_s=119)
+    assert len(waiting.told) == 2
+    full = False
+    assert not waiting.looks(after_s=1)
+
+    assert len(fake_slurm.calls) == 1
+
+
+def test_the_pause_begins_when_the_controller_was_given_up(half_done, order, monkeypatch):
+    """To find that it takes nothing may take longer than the pause."""
+    waiting = Waiting(half_done, order())
+
+    def takes_long(sweep) -> list[str]:
+        waiting.now += 80
+        raise SchedulerUnreachable("SLURM does not take jobs now")
+
+    monkeypatch.setattr(sending, "check_publishing", takes_long)
+
+    waiting.looks()
+    waiting.looks(after_s=59)
+    assert len(waiting.told) == 1
+    waiting.looks(after_s=1)
+    assert len(waiting.told) == 2
 
 
 def test_while_somebody_else_sends_it_pauses_too(half_done, fake_slurm, order, monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pytau_hpc.choose import Command
@@ -23,6 +23,7 @@ from pytau_hpc.submit import Done, submit
 from pytau_hpc.sweep.manifest import read_manifest
 from pytau_hpc.sweep.resources import Request, parse_time
 from pytau_hpc.sweep.run_dir import SweepDir, find_sweep
+from pytau_hpc.sweep.state import State
 
 #: A person was asked and said no: never an exit code.
 _DECLINED = -1
@@ -83,12 +84,15 @@ def send(
         )
         return 0
 
-    code = _run(place, order, yes=yes, as_json=as_json and not wait, quiet=as_json)
+    stays = wait and (way.queues or auto_resume)
+    code = _run(place, order, yes=yes, as_json=as_json and not stays, quiet=as_json)
     if code == _DECLINED:
         return 0
-    if not wait or (way.blocks and not auto_resume):
+    if not wait or code == INTERRUPTED:
         return code
-    # What runs here is over already, or was stopped: only a scheduler needs patience.
+    # What was run here is over. What somebody else runs of these points may not be.
+    if not stays and not _going_on(place, order):
+        return _final_code(place, order) if code in (0, FINISHED_WITH_FAILURES) else code
     every_s = 10 if way.queues else 1
     return _wait(place, order, auto_resume=auto_resume, as_json=as_json, every_s=every_s)
 
@@ -141,29 +145,44 @@ def _wait(
     Everything that is known is on disk: a wait that is killed is taken up by the same command.
     """
     from pytau_hpc.reports.live import watch
-    from pytau_hpc.reports.status import exit_code
 
     again = Persistence(place, order) if auto_resume else None
 
-    def until(status: Status) -> bool:
+    def until(status: Status, tick: Callable[[], None]) -> bool:
+        # Nobody is going to run a list of commands because we wait for it.
+        going_on = status.going_on - status.unrun
         if again is None:
-            return not status.going_on
-        return again.is_over(status.going_on, tell=talk)
+            return not going_on
+        return again.is_over(going_on, status.counts[State.SUCCEEDED], tell=talk, tick=tick)
 
-    status = watch(
+    watch(
         place,
-        which=summary.Which(),
+        which=summary.Which(ids=order.only),
         called=place.name,
         json_lines=as_json,
         every_s=every_s,
         until=until,
     )
-    if order.only is not None:  # what was asked for counts, not the rest of the sweep
-        with collect(place, ask=False) as collected:
-            states = queries.states_of(collected.ledger, order.only)
-        return 0 if states <= {"succeeded", "cancelled"} else FINISHED_WITH_FAILURES
-    code = exit_code(status)
-    return FINISHED_WITH_FAILURES if code == 4 else code
+    if again is not None and again.stopped:
+        return INTERRUPTED
+    return _final_code(place, order)
+
+
+def _states(place: SweepDir, order: Order) -> set[State]:
+    """The states that the points are in which were asked for: all of the sweep, or some."""
+    with collect(place, ask=False) as collected:
+        found = summary.counts(collected.ledger, summary.Which(ids=order.only))
+    return {State(count.state) for count in found}
+
+
+def _going_on(place: SweepDir, order: Order) -> bool:
+    return not _states(place, order).isdisjoint({State.QUEUED, State.RUNNING})
+
+
+def _final_code(place: SweepDir, order: Order) -> int:
+    """What the end of a wait answers, whichever way it came."""
+    all_well = _states(place, order) <= {State.SUCCEEDED, State.CANCELLED}
+    return 0 if all_well else FINISHED_WITH_FAILURES
 
 
 def _closing(place: SweepDir, done: Done, *, as_json: bool, summary: bool) -> int:

@@ -50,7 +50,12 @@ class LocalExecutor:
         workers: int | None,
         tick: Callable[[], None],
     ) -> Sent:
-        """Run the tasks, at most `workers` at a time; return when all have ended or a person stopped them."""
+        """Run the tasks, at most `workers` at a time; return when all have ended or a person stopped them.
+
+        Raises
+        ------
+        OSError : a worker could not be started; those that ran were stopped, each at a checkpoint
+        """
         waiting = list(submission.tasks)
         not_wanted: list[Task] = []
         cancelled = Cancellations(
@@ -61,14 +66,21 @@ class LocalExecutor:
         starter = _starter(folder)
         limit = processes.at_once(submission, workers)
         told = False
+        problem: Exception | None = None
         with _catching_interrupt() as stop:
             while running or (waiting and not stop.is_set()):
                 while waiting and len(running) < limit and not stop.is_set():
                     task = waiting.pop(0)
                     if cancelled.hit_all(point.point_id for point in task.points):
                         not_wanted.append(task)
-                    else:
+                        continue
+                    try:
                         running.append(_start(starter, sweep, submission, task))
+                    except (
+                        Exception
+                    ) as error:  # whatever it is, workers are running that nobody else waits for
+                        problem = error
+                        stop.set()
                 if stop.is_set():
                     if not told:
                         log.warning("Stopping: every fit goes on to its next checkpoint …")
@@ -79,6 +91,8 @@ class LocalExecutor:
                 tick()
         with contextlib.suppress(OSError):
             folder.rmdir()
+        if problem is not None:
+            raise problem
         not_begun = sorted(task.number for task in (*waiting, *not_wanted))
         return Sent(stopped=stop.is_set(), not_begun=tuple(not_begun))
 

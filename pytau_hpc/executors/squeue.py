@@ -201,8 +201,10 @@ def judge(
             # It is not there; or it ended in good order without our having seen its last word, which the file system
             # may show us later than SLURM.
             key = f"{task.submission}/{task.task}"
-            # A run that has written something since was there.
-            since = max(absent.get(key, now), task.run_last_seen_at or 0.0)
+            # A run that has written something since was there. What it wrote in the future says nothing: its node's
+            # clock is ahead of ours.
+            written = task.run_last_seen_at or 0.0
+            since = max(absent.get(key, now), written if written <= now else 0.0)
             still_absent[key] = min(since, now)
             if now - since >= _grace(task, sender):
                 gone += _verdicts(task, _silent(task, Kind.KILLED), None)

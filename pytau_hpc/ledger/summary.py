@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytau_hpc.errors import UserError
@@ -27,10 +27,17 @@ class Which:
 
     where : an SQL condition that a person wrote, on the columns of the view `points`
     states : only points in these states; None for all
+    ids : only points with these ids; None for all
     """
 
     where: str | None = None
     states: Collection[State] | None = None
+    ids: Collection[str] | None = None
+
+    @property
+    def is_all(self) -> bool:
+        """The whole sweep is meant."""
+        return self.where is None and self.states is None and self.ids is None
 
     @property
     def condition(self) -> str:
@@ -38,6 +45,10 @@ class Which:
         if self.states is not None:
             names = ", ".join(f"'{state.value}'" for state in self.states)
             parts.append(f"state IN ({names})")
+        if self.ids is not None:
+            # One literal, however many there are: SQLite limits the number of parameters.
+            literal = json.dumps(sorted(self.ids)).replace("'", "''")
+            parts.append(f"point_id IN (SELECT value FROM json_each('{literal}'))")
         return " AND ".join(parts) or "1"
 
 
@@ -116,10 +127,10 @@ def counts_by(ledger: Ledger, axis: str, which: Which) -> list[tuple[Any, State,
     first: dict[Any, int] = {}
     for value, _, _, position in everything:
         first[value] = min(position, first.get(value, position))
-    if which.where is None and which.states is None:
+    if which.is_all:
         found = [(value, state, n) for value, state, n, _ in everything]
     else:
-        chosen = Which(where=which.where or "1", states=which.states)
+        chosen = replace(which, where=which.where or "1")
         rows = select(ledger, f"{column}, state, count(*)", chosen, "GROUP BY 1, 2")
         found = [tuple(row) for row in rows]
     typed = [(value, State(state), n) for value, state, n in found]
@@ -128,14 +139,14 @@ def counts_by(ledger: Ledger, axis: str, which: Which) -> list[tuple[Any, State,
 
 def running(ledger: Ledger, which: Which) -> list[dict[str, Any]]:
     """The points that are being fitted, the one that started first first."""
-    which = Which(where=which.where, states=(State.RUNNING,))
+    which = replace(which, states=(State.RUNNING,))
     columns = "point_id, label, phase, done, total, started_at, host, job_id, max_rss_bytes, req_mem_bytes"
     return [dict(row) for row in select(ledger, columns, which, "ORDER BY started_at, point_id")]
 
 
 def not_converged(ledger: Ledger, which: Which) -> int:
     """Points that succeeded though their fit had not converged."""
-    which = Which(where=which.where, states=(State.SUCCEEDED,))
+    which = replace(which, states=(State.SUCCEEDED,))
     return int(select(ledger, "count(*)", which, "AND converged = 0")[0][0])
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pytau_hpc.collect import Collected, collect
 from pytau_hpc.errors import LockTimeout
@@ -48,6 +48,8 @@ PAINT_EVERY_S = 0.25
 LINE_EVERY_S = 10.0
 #: Reading a huge ledger takes time that belongs to the fits: at most this share of it.
 COLLECT_SHARE = 0.05
+#: And however long a look took, the next one comes after this.
+LONGEST_PAUSE_S = 60.0
 MAX_RUNNING = 8
 
 
@@ -148,7 +150,7 @@ class LiveBar:
                 self._snapshot = snapshot_of(collected, self._uuid, self._snapshot.total)
         finally:
             spent = self._clock() - now
-            self._next_collect = now + max(COLLECT_EVERY_S, spent / COLLECT_SHARE)
+            self._next_collect = self._clock() + _pause_s(spent, COLLECT_EVERY_S)
 
     def _say(self, now: float) -> None:
         """One line where there is no terminal, if it says something else than the one before."""
@@ -258,7 +260,7 @@ def watch(
     called: str | None,
     json_lines: bool,
     every_s: float = 2.0,
-    until: Callable[[Status], bool] = lambda status: not status.going_on,
+    until: Callable[[Status, Callable[[], None]], bool] = lambda status, tick: not status.going_on,
     stream: TextIO | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
@@ -270,38 +272,51 @@ def watch(
     Parameters
     ----------
     every_s : seconds between two looks, at least; the scheduler is asked more rarely (see `collect`)
-    until : called with every status; True ends it
+    until : called with every status, and with what it may call now and then where it takes long: that shows how things
+        stand meanwhile. True ends it
     clock : monotonic seconds
     """
     stream = sys.stdout if stream is None else stream
     live = _live(stream) if stream.isatty() and not json_lines else None
-    said = None
+    said: dict[State, int] | None = None
+    pause_s, next_look = every_s, 0.0
+
+    def look(**how: Any) -> Status:
+        nonlocal said, pause_s
+        began = clock()
+        with collect(sweep, **how) as collected:
+            status = status_of(sweep, collected, which=which, called=called)
+        pause_s = _pause_s(clock() - began, every_s)
+        if live is not None:
+            lines = as_lines(status, width=live.console.width, running=10)
+            live.update(painted(lines), refresh=True)
+        elif status.counts != said:
+            words = json.dumps(as_json(status)) if json_lines else one_line(status)
+            print(words, file=stream, flush=True)
+        said = dict(status.counts)
+        return status
+
+    def tick() -> None:
+        nonlocal next_look
+        if clock() >= next_look:
+            with _never_raising():
+                look(ask=False, lock_timeout_s=0)
+            next_look = clock() + pause_s
+
     try:
         if live is not None:
             live.start()
         while True:
-            began = clock()
             try:
-                with collect(sweep) as collected:
-                    status = status_of(sweep, collected, which=which, called=called)
+                status = look()
             except LockTimeout:  # somebody else is at it for long: the next look will show
                 sleep(every_s)
                 continue
-            if live is not None:
-                lines = as_lines(status, width=live.console.width, running=10)
-                live.update(painted(lines), refresh=True)
-            elif status.counts != said:
-                print(
-                    json.dumps(as_json(status)) if json_lines else one_line(status),
-                    file=stream,
-                    flush=True,
-                )
-            said = status.counts
-            spent = clock() - began
-            # Not a part of the look: to decide may be to send, and to send local tasks is to run them.
-            if until(status):
+            next_look = clock() + pause_s
+            # What it takes is no part of the look: to decide may be to send, and to send local tasks is to run them.
+            if until(status, tick):
                 break
-            sleep(max(every_s, spent / COLLECT_SHARE))
+            sleep(pause_s)
     finally:
         if live is not None:
             live.stop()
@@ -309,3 +324,8 @@ def watch(
         # The live picture is gone; the last one stays.
         live.console.print(painted(as_lines(status, width=live.console.width)))
     return status
+
+
+def _pause_s(spent_s: float, least_s: float) -> float:
+    """How long not to look, after a look that took so long; some of that may have been waiting for somebody else."""
+    return min(max(least_s, spent_s / COLLECT_SHARE), max(least_s, LONGEST_PAUSE_S))

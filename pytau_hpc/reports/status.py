@@ -141,7 +141,7 @@ def status_of(
     """
     ledger, which = collected.ledger, which or Which()
     found = summary.counts(ledger, which)
-    lists = unrun_lists(ledger)
+    lists = unrun_lists(ledger, which.ids)
     counts = {state: sum(c.points for c in found if c.state == state) for state in State}
     damaged = summary.damaged_records(ledger)
     notes = collected.notes
@@ -161,14 +161,14 @@ def status_of(
             if count.state == state and count.kind is not None
         ),
         running=tuple(Running(**row) for row in summary.running(ledger, which)),
-        behind=summary.behind(ledger) if counts[State.QUEUED] and which.where is None else 0,
+        behind=summary.behind(ledger) if counts[State.QUEUED] and which.is_all else 0,
         waiting=tuple(summary.waiting_points(ledger, collected.reasons))
-        if which.where is None
+        if which.is_all
         else (),
         unrun=sum(one.points for one in lists) if which.where is None else 0,
         not_converged=summary.not_converged(ledger, which) if counts[State.SUCCEEDED] else 0,
         rate=summary.rate(ledger, time.time() if now is None else now)
-        if which.where is None
+        if which.is_all
         else None,
         used=used_so_far(ledger, time.time() if now is None else now),
         executor=summary.newest_executor(ledger),

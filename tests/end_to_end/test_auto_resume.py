@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -56,6 +57,39 @@ def test_a_wait_that_is_killed_is_taken_up_by_the_same_command(toy, trace, event
 
     assert sweep.counts() == {"succeeded": 4}
     assert max(sweep.successes().values()) == 1
+
+
+def test_ctrl_c_ends_the_wait_also_while_it_runs_what_failed_again(toy, trace, eventually):
+    """Nothing is sent after that."""
+    sweep = toy(
+        sessions=1,
+        iterations=400,
+        sleep_s=0.05,
+        checkpoint_s=0.2,
+        more="  fail: [exception]\n  fail_times: [1]",
+    )
+    waiting = sweep.start("submit", "--wait", "--auto-resume", "-j", "1")
+    eventually(lambda: list((sweep.path / "checkpoints").rglob("*.npz")), "a checkpoint")
+    sent = len(list((sweep.path / "submissions").iterdir()))
+
+    waiting.send_signal(signal.SIGINT)
+
+    assert waiting.wait(60) == 130, waiting.stderr.read()
+    assert sent == 2
+    assert len(list((sweep.path / "submissions").iterdir())) == 2
+    assert sweep.counts() == {"planned": 3, "interrupted": 1}
+
+
+def test_a_wait_answers_the_same_whichever_way_it_came_to_its_end(toy, trace):
+    """Also where there was nothing left to send."""
+    sweep = toy(sessions=1, more="  fail: [never, exception]")
+    submit = sweep.run("submit", "--wait", "--json", "-j", "2", ok=(3,))
+    sweep.run("resume", "--wait", "--auto-resume", "-j", "2", ok=(3,))
+    fine = sweep.rows("SELECT point_id FROM point WHERE state = 'succeeded' LIMIT 1")[0][0]
+
+    assert json.loads(submit.stdout)["counts"]["succeeded"] == 4
+    sweep.run("resume", "--wait", ok=(3,))
+    sweep.run("resume", "--wait", "--point", fine)
 
 
 def test_auto_resume_needs_somebody_who_waits(toy):

@@ -142,6 +142,14 @@ def test_a_run_that_has_written_something_since_was_there():
     assert not later.gone
 
 
+def test_what_was_written_in_the_future_says_nothing():
+    """The clock of its node is ahead of ours, and its run would be missed by nobody for as long as that."""
+    first = judged(a_task(run=1, run_last_seen_at=4600.0), "", now=1000.0)
+    later = judged(a_task(run=1, run_last_seen_at=4600.0), "", absent=first.absent, now=2800.0)
+
+    assert later.gone
+
+
 def test_another_users_task_is_never_missed():
     """Their jobs may be hidden from us."""
     first = judged(a_task(run=1, ours=False), "", now=1000.0)

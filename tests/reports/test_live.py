@@ -245,7 +245,7 @@ def test_a_decision_that_takes_an_hour_is_no_look_that_took_an_hour(study):
     sweep = a_sweep(study, n=1)
     clock, slept, decisions = Clock(), [], iter([False, True])
 
-    def decide(status) -> bool:
+    def decide(status, tick) -> bool:
         clock.now += 3600
         return next(decisions)
 
@@ -262,3 +262,61 @@ def test_a_decision_that_takes_an_hour_is_no_look_that_took_an_hour(study):
     )
 
     assert slept == [1.0]
+
+
+def test_what_somebody_else_does_for_long_is_no_reason_to_sleep_for_longer():
+    """The next look comes within a minute, whatever the last one waited for."""
+    assert live._pause_s(0.01, 1.0) == 1.0
+    assert live._pause_s(0.5, 1.0) == 10.0
+    assert live._pause_s(85.0, 1.0) == 60.0
+    assert live._pause_s(85.0, 300.0) == 300.0
+
+
+def test_only_what_was_asked_for_is_watched(study):
+    """Other points may be queued for days."""
+    sweep = a_sweep(study, n=2)
+    submission = sweep.submit()
+    run = sweep.run(submission)
+    mine = frozenset({sweep.points[0].point_id})
+    stream = io.StringIO()
+
+    def sleep(seconds: float) -> None:
+        run.succeeds(sweep.points[0]).ends()
+
+    last = live.watch(
+        sweep.dir, which=Which(ids=mine), called=None, json_lines=False, stream=stream, sleep=sleep
+    )
+
+    assert last.counts[State.SUCCEEDED] == 1
+    assert last.counts[State.QUEUED] == 0
+    assert "1/1" in stream.getvalue().splitlines()[-1]
+
+
+def test_what_takes_long_to_decide_is_shown_meanwhile(study):
+    """Of local tasks, to send again is to run them."""
+    sweep = a_sweep(study, n=2)
+    run = sweep.run(sweep.submit(per_task=2))
+    stream, clock = io.StringIO(), Clock()
+    shown: list[int] = []
+
+    def decide(status, tick) -> bool:
+        for point in sweep.points:
+            run.succeeds(point)
+            for _ in range(3):
+                clock.now += 1
+                tick()
+            shown.append(len(stream.getvalue().splitlines()))
+        return True
+
+    live.watch(
+        sweep.dir,
+        which=Which(),
+        called=None,
+        json_lines=False,
+        every_s=1.0,
+        until=decide,
+        stream=stream,
+        clock=clock,
+    )
+
+    assert shown == [2, 3]
