@@ -16,6 +16,10 @@ from typing import Any
 
 from pytau_hpc.sweep.state import Liveness
 
+#: Where a boot has no id of its own, it is known by its time, and that moves when the clock is set; so do the times at
+#: which processes started. No machine boots twice within this.
+_CLOCK_MOVES_S = 60.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessIdentity:
@@ -91,7 +95,7 @@ def liveness_of(process: ProcessIdentity) -> Liveness:
     The same host with another boot id was restarted since, so the process is gone. Another host with our boot id is
     a container on this machine, whose pids we cannot read.
     """
-    same_boot = process.boot_id == boot_id()
+    same_boot = _is_same_boot(process.boot_id, boot_id())
     same_host = process.host == socket.gethostname()
     if same_host and not same_boot:
         return Liveness.GONE
@@ -100,7 +104,22 @@ def liveness_of(process: ProcessIdentity) -> Liveness:
     started = _started(process.pid)
     if started is None and _is_hidden(process.pid):
         return Liveness.UNKNOWN
-    return Liveness.ALIVE if started == process.started else Liveness.GONE
+    if started is None:
+        return Liveness.GONE
+    moves = _CLOCK_MOVES_S if "@" in process.boot_id else 0.0
+    return Liveness.ALIVE if abs(started - process.started) <= moves else Liveness.GONE
+
+
+def _is_same_boot(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    (host, by_time, when), (other_host, also, other_when) = (
+        one.rpartition("@"),
+        other.rpartition("@"),
+    )
+    if not (by_time and also and host == other_host):
+        return False
+    return abs(float(when) - float(other_when)) <= _CLOCK_MOVES_S
 
 
 def _is_hidden(pid: int) -> bool:
