@@ -18,7 +18,8 @@ from pytau_hpc.analysis.activity import get_state_firing, get_state_snippets, ge
 from pytau_hpc.analysis.changepoints import Tau
 from pytau_hpc.analysis.firing import Firing
 from pytau_hpc.analysis.handler import ResultHandler
-from pytau_hpc.analysis.pickles import raw_of_folder, read_trusted_pickle
+from pytau_hpc.analysis.pickles import read_trusted_pickle
+from pytau_hpc.analysis.pytau_folder import raw_of_folder
 from pytau_hpc.analysis.significance import (
     calc_significant_neurons_firing,
     calc_significant_neurons_snippets,
@@ -77,5 +78,8 @@ class _firing(Firing):
     def __init__(
         self, tau_instance: Tau, processed_spikes: np.ndarray, metadata: Mapping[str, Any]
     ) -> None:
-        super().__init__(tau_instance, processed_spikes, partial(raw_of_folder, metadata["data"]))
+        trials = processed_spikes.shape[:-2]
+        super().__init__(
+            tau_instance, processed_spikes, partial(raw_of_folder, metadata["data"], trials)
+        )
         self.metadata = metadata

@@ -9,9 +9,19 @@ import numpy as np
 import pytest
 
 from pytau_hpc import changepoint_analysis as door
+from pytau_hpc.analysis.pytau_pickle import pytau_dict, write_pytau
 from pytau_hpc.changepoint_analysis import PklHandler
-from pytau_hpc.errors import UserError
-from tests.analysis.made import BIN_MS, NEURONS, STATES, TRIALS, WINDOW, a_result
+from pytau_hpc.errors import BadData, UserError
+from tests.analysis.made import (
+    BIN_MS,
+    NAME,
+    NEURONS,
+    STATES,
+    TRIALS,
+    WINDOW,
+    a_result,
+    a_session,
+)
 
 
 class Exploit:
@@ -115,6 +125,73 @@ def test_a_pickle_of_ones_own_is_opened_on_request(study, flat):
     np.testing.assert_array_equal(theirs.firing.state_firing, ours.firing.state_firing)
     np.testing.assert_allclose(theirs.rates()["mean"], ours.rates()["mean"])
     assert theirs.data["metadata"] == contents["metadata"]
+
+
+def metadata_of(study, **data):
+    return {
+        "preprocess": {"time_lims": list(WINDOW), "bin_width": BIN_MS},
+        "data": {
+            "data_dir": str(study / "data" / NAME),
+            "taste_num": 1,
+            "region_name": "gc",
+            "laser_type": None,
+            **data,
+        },
+    }
+
+
+@pytest.mark.parametrize(("laser", "trials"), [("on", [1, 3, 5]), ("off", [0, 2, 4]), (None, ...)])
+def test_the_spikes_behind_a_pickle_are_those_of_its_laser(study, laser, trials):
+    """Three of six trials are with laser; a fit of them is aligned to the spikes of the same three."""
+    a_session(study, laser_trials=3)
+    every = door.raw_of_folder(metadata_of(study)["data"]).activity
+    metadata = metadata_of(study, laser_type=laser)
+    n_trials = len(every[trials])
+    tau = np.full((4, n_trials, 2), [6.2, 13.1])
+    counts = np.ones((n_trials, NEURONS, 20))
+    (study / "lit.pkl").write_bytes(
+        pickle.dumps({"model_data": {"tau": tau, "data": counts}, "metadata": metadata})
+    )
+
+    of_pickle = PklHandler.from_trusted_pickle(study / "lit.pkl").firing
+    of_door = door._firing(door._tau(tau, metadata), counts, metadata)
+
+    np.testing.assert_array_equal(of_pickle.raw_spikes, every[trials])
+    np.testing.assert_array_equal(of_door.raw_spikes, every[trials])
+    assert of_pickle.transition_snips.shape == (n_trials, NEURONS, 600, 2)
+
+
+def test_spikes_of_more_trials_than_were_fitted_are_refused(study):
+    """They would be aligned to changepoints of other trials."""
+    a_session(study)
+    metadata = metadata_of(study)
+    firing = door._firing(door._tau(np.ones((4, 3, 2)), metadata), np.ones((3, 5, 20)), metadata)
+
+    with pytest.raises(BadData, match="6 trials of taste 1, laser None; the fit has 3 trials"):
+        _ = firing.transition_snips
+
+
+@pytest.mark.parametrize("taste", [1, np.int64(1), "1", "nacl"])
+@pytest.mark.parametrize("region", ["GC", "gc", "Gc"])
+def test_a_taste_and_a_region_may_be_written_in_any_way_that_has_one_meaning(study, taste, region):
+    """PyTau does not mind upper and lower case; results of ours may have been selected by a taste's name."""
+    made = a_result(study, region="GC")
+
+    raw = door.raw_of_folder(metadata_of(study, taste_num=taste, region_name=region)["data"])
+
+    np.testing.assert_array_equal(raw.activity, PklHandler(made.path).firing.raw_spikes)
+
+
+def test_a_pickle_of_ours_can_be_analysed(study):
+    """Selected by the taste's name and in a region in capitals; PyTau reads the index."""
+    ours = PklHandler(a_result(study, taste="nacl", region="GC").path)
+    contents = pytau_dict(ours, None, str(study / "data" / NAME))
+    write_pytau(contents, study / "ours.pkl")
+
+    theirs = PklHandler.from_trusted_pickle(study / "ours.pkl")
+
+    assert contents["metadata"]["data"]["taste_num"] == 1
+    np.testing.assert_array_equal(theirs.firing.transition_snips, ours.firing.transition_snips)
 
 
 @pytest.mark.parametrize("contents", [{}, {"metadata": {}, "model_data": {"tau": 1}}, [1]])

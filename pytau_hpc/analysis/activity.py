@@ -76,8 +76,14 @@ def transition_snips(
     Returns
     -------
     float array, shape (trial, neuron, 2 * window_radius, changepoint)
+
+    Raises
+    ------
+    ValueError : the changepoints are of more or fewer trials
     """
     n_trials, n_neurons, n_samples = activity.shape
+    if len(at) != n_trials:
+        raise ValueError(f"changepoints of {len(at)} trials, but activity of {n_trials}")
     first, end = (0, n_samples) if valid is None else valid
     snips = np.full((n_trials, n_neurons, 2 * window_radius, at.shape[-1]), np.nan)
     for trial, changepoint in np.ndindex(at.shape):

@@ -131,15 +131,29 @@ class Fitted:
         if "taste" not in dims:
             return array
         axis = dims.index("taste")
-        n_tastes = array.shape[axis]
-        taste = 0 if taste is None and n_tastes == 1 else taste
-        if taste is None or not 0 <= taste < n_tastes:
-            what = "several tastes were fitted together" if taste is None else f"no taste {taste}"
+        taste = 0 if taste is None and array.shape[axis] == 1 else taste
+        return np.take(array, self.index_of_taste(taste), axis=axis)
+
+    def index_of_taste(self, taste: int | None) -> int:
+        """A taste of this fit, counted from 0; that of a fit of one taste is 0, whichever it is of its session.
+
+        Raises
+        ------
+        UserError : several tastes and none chosen, or no such taste
+        """
+        n_tastes = self.n_tastes or 1
+        if taste is not None and taste in range(n_tastes):
+            return int(taste)
+        what = "several tastes were fitted together" if taste is None else f"no taste {taste}"
+        if n_tastes == 1:
             raise UserError(
-                f"{self.name}: {what}; there are {n_tastes}, 0 to {n_tastes - 1}",
-                help="choose one:  result.taste(0)",
+                f"{self.name}: {what}; one was fitted",
+                help="it needs no choice, or result.taste(0)",
             )
-        return np.take(array, taste, axis=axis)
+        raise UserError(
+            f"{self.name}: {what}; there are {n_tastes}, 0 to {n_tastes - 1}",
+            help="choose one:  result.taste(0)",
+        )
 
     def tau_of_trials(self, taste: int | None) -> Array:
         """Draws of one taste, shape (draw, trial, changepoint); shared changepoints are repeated for each trial."""

@@ -50,15 +50,21 @@ class ResultHandler:
     def _open(self, fitted: Fitted, path: Path, taste: int | None = None) -> None:
         self.fitted = fitted
         self.path = path
-        self.chosen_taste = taste
+        # Of one taste there is nothing to choose: whether it has an axis of its own or not, it is the one.
+        n_tastes = fitted.n_tastes
+        self.chosen_taste = None if n_tastes is None else 0 if n_tastes == 1 else taste
         self.dir_name = os.fspath(path.parent)
         self.file_name_base = path.stem
 
     def taste(self, taste: int) -> ResultHandler:
-        """One taste of a fit of several: its `tau`, `firing` and everything else."""
-        self.fitted.of_taste(self.fitted.observed, self.fitted.observed_dims, taste)
+        """One taste of a fit of several: its `tau`, `firing` and everything else; 0 is a fit's only one.
+
+        Raises
+        ------
+        UserError : no such taste
+        """
         one = object.__new__(type(self))
-        one._open(self.fitted, self.path, taste)
+        one._open(self.fitted, self.path, self.fitted.index_of_taste(taste))
         return one
 
     # ------------------------------------------------------------------------------------------- what a fit found

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from pytau_hpc.analysis.fitted import Fitted, LossTrace, Raw, TimeAxis
-from pytau_hpc.data import reader_of
+from pytau_hpc.analysis.fitted import Fitted, LossTrace, TimeAxis
+from pytau_hpc.analysis.pytau_folder import raw_of_folder
 from pytau_hpc.errors import UserError
-from pytau_hpc.sweep.point import Selection, Session
 
 _AXES = {1: ("bin",), 2: ("neuron", "bin"), 3: ("trial", "neuron", "bin")}
 _TASTES = ("taste", "trial", "neuron", "bin")
@@ -93,23 +92,5 @@ def _fitted(
         else LossTrace(hist=np.asarray(hist), iteration=np.arange(1, len(hist) + 1)),
         quality={},
         metadata=metadata,
-        raw=partial(raw_of_folder, metadata.get("data", {})),
+        raw=partial(raw_of_folder, metadata.get("data", {}), sizes),
     )
-
-
-def raw_of_folder(data: Any) -> Raw:
-    """The spikes that PyTau's metadata point to: a folder of blech_clust, a region, and a taste or "all".
-
-    Raises
-    ------
-    BadData : they are not there
-    """
-    taste = data["taste_num"]
-    recording = reader_of("blech_hdf5").read(
-        Session(name=str(data["data_dir"]), animal="", date="", path=str(data["data_dir"])),
-        Selection(
-            taste=taste if taste == "all" else int(taste), region=str(data["region_name"]).lower()
-        ),
-        {"animals": {}, "dates": {}},
-    )
-    return Raw(activity=recording.array, valid=(0, recording.array.shape[-1]))

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from pytau_hpc.analysis.handler import ResultHandler
+from pytau_hpc.analysis.pytau_folder import taste_index
 from pytau_hpc.files import write_atomic
 
 
@@ -45,6 +46,7 @@ def pytau_dict(result: ResultHandler, experiment: str | None, data_dir: str) -> 
     metadata: dict[str, Any] = {key: dict(value) for key, value in result.metadata.items()}
     metadata["exp"]["exp_name"] = experiment
     metadata["data"]["data_dir"] = data_dir
+    metadata["data"]["taste_num"] = taste_index(metadata["data"])
     return {"model_data": model_data(result), "metadata": metadata}
 
 

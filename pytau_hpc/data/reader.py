@@ -92,6 +92,11 @@ class Values:
             f"taste `{taste}` does not exist; {known}", help=did_you_mean(str(taste), self.tastes)
         )
 
+    def spelt(self, region: str) -> str:
+        """A region as the session spells it, where only upper and lower case differ; else as it is given."""
+        alike = [one for one in self.regions if one.casefold() == region.casefold()]
+        return alike[0] if len(alike) == 1 else region
+
     def problems(self, selection: Selection) -> list[str]:
         """Everything that cannot be selected from this session; empty where all can."""
         found = []

@@ -63,13 +63,11 @@ def fit(
     """Fit one model; see `MethodKind.fit`."""
     progress("compile", 0, 0)
     engine = _Engine(programs_for(kind, data, n_states, options), settings, seed)
-    state = checkpoint.load()
-    if state is None:
+    run, restarted = _go_on(checkpoint)
+    if run is None:
         starts = kind.starts(data, n_states, options, engine.random(Purpose.STARTS))
         run = Run(tracks=engine.tracks(starts))
         engine.programs.guard([run.tracks[0].z[0], run.tracks[-1].z[0]])
-    else:
-        run = Run.from_state(state)
 
     while run.phase is not Phase.DONE:
         progress(run.phase.name.lower(), run.iteration, engine.expected(run))
@@ -80,7 +78,18 @@ def fit(
             if checkpoint.stop_requested:
                 raise Interrupted(run.iteration)
     progress("draws", run.iteration, run.iteration)
-    return engine.finish(run, restarted=checkpoint.refused)
+    return engine.finish(run, restarted=restarted)
+
+
+def _go_on(checkpoint: CheckpointLike) -> tuple[Run | None, str | None]:
+    """The run of a checkpoint, where there is one; with it, why a checkpoint was passed over."""
+    state = checkpoint.load()
+    if state is None:
+        return None, checkpoint.refused
+    run = Run.from_state(state)
+    if run is None:
+        return None, f"the checkpoint at iteration {state.iteration} does not fit this version"
+    return run, None
 
 
 @dataclass(frozen=True)
@@ -193,6 +202,7 @@ class _Engine:
         track.skipped += result.skipped
         loss = self._test_loss(result.mean)
         track.losses.append(loss)
+        track.recorded.append(track.steps)
         track.failed = result.skipped == len(steps) or not np.isfinite(loss)
 
     def _test_loss(self, z: np.ndarray) -> float:
@@ -268,6 +278,7 @@ class _Engine:
             iterations=track.steps,
             loss=np.asarray(track.losses),
             loss_every=CHUNK,
+            loss_iteration=np.asarray(track.recorded, dtype=np.int64),
             info=info,
         )
 

@@ -69,7 +69,7 @@ def fit(
     Raises
     ------
     Interrupted : a stop was asked for; the state is saved
-    NonFinite : the loss became NaN, or the fitted posterior has no finite ELBO
+    NonFinite : the loss became NaN, or the fitted posterior has no finite ELBO; of several restarts, of every one
     """
     iterations, n_draws = int(settings["iterations"]), int(settings["draws"])
     restarts = int(settings.get("restarts", 1))
@@ -85,19 +85,29 @@ def fit(
     run, restarted = _go_on(optimiser, checkpoint)
     while True:
         before = run.number * iterations
-        while optimiser.iteration < iterations:
-            progress("fit", before + optimiser.iteration, restarts * iterations)
-            optimiser.advance(
-                min(CHUNK - optimiser.iteration % CHUNK, iterations - optimiser.iteration)
-            )
-            if checkpoint.due():
-                checkpoint.save(*run.with_state_of(optimiser), before + optimiser.iteration)
-                if checkpoint.stop_requested:
-                    raise Interrupted(before + optimiser.iteration)
-        # The same draws for every restart: differences are then precise.
-        fitted = optimiser.fitted()
-        elbo, elbo_se = elbo_of(model, fitted, np.random.default_rng(for_elbo), ELBO_DRAWS)
-        run.finished(elbo, elbo_se, optimiser.state()[0])
+        try:
+            while optimiser.iteration < iterations:
+                progress("fit", before + optimiser.iteration, restarts * iterations)
+                optimiser.advance(
+                    min(CHUNK - optimiser.iteration % CHUNK, iterations - optimiser.iteration)
+                )
+                if checkpoint.due():
+                    checkpoint.save(*run.with_state_of(optimiser), before + optimiser.iteration)
+                    if checkpoint.stop_requested:
+                        raise Interrupted(before + optimiser.iteration)
+            # The same draws for every restart: differences are then precise.
+            fitted = optimiser.fitted()
+            elbo, elbo_se = elbo_of(model, fitted, np.random.default_rng(for_elbo), ELBO_DRAWS)
+        except NonFinite as error:
+            run.diverged()
+            if run.number == restarts and not run.best:
+                if restarts == 1:
+                    raise
+                raise NonFinite(
+                    f"all {restarts} restarts diverged; the last: {error.message}", help=error.help
+                ) from error
+        else:
+            run.finished(elbo, elbo_se, optimiser.state()[0])
         if run.number == restarts:
             break
         seeds = np.random.SeedSequence(seed, spawn_key=(RESTARTS, run.number))
@@ -138,9 +148,15 @@ def fit(
 
 @dataclass
 class _Restarts:
-    """The fits that are over, of which the best is kept, and the number of the one that runs."""
+    """The fits that are over, of which the best is kept, and the number of the one that runs.
 
-    elbos: list[tuple[float, float]] = field(default_factory=list)
+    Attributes
+    ----------
+    elbos : of each, with its standard error; None of one that diverged
+    best : the state of the best one; empty while there is none
+    """
+
+    elbos: list[tuple[float, float] | None] = field(default_factory=list)
     best: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -149,12 +165,15 @@ class _Restarts:
 
     @property
     def best_elbo(self) -> tuple[float, float]:
-        return max(self.elbos)
+        return max(found for found in self.elbos if found is not None)
 
     def finished(self, elbo: float, elbo_se: float, arrays: dict[str, np.ndarray]) -> None:
-        if not self.elbos or elbo > max(self.elbos)[0]:
+        if not self.best or elbo > self.best_elbo[0]:
             self.best = arrays
         self.elbos.append((elbo, elbo_se))
+
+    def diverged(self) -> None:
+        self.elbos.append(None)
 
     def with_state_of(self, optimiser: _Optimiser) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays, meta = optimiser.state()
@@ -168,19 +187,22 @@ class _Restarts:
             for name, array in state.arrays.items()
             if name.startswith("best.")
         }
-        return cls([(elbo, se) for elbo, se in state.meta["elbos"]], best)
+        return cls([None if one is None else (one[0], one[1]) for one in state.meta["elbos"]], best)
 
     def spread(self) -> dict[str, str | int | float | bool]:
         """What the result says of the restarts, where there were several."""
         if len(self.elbos) == 1:
             return {}
-        values = np.array([elbo for elbo, _ in self.elbos])
-        return {
-            "restarts": len(values),
-            "restart": int(values.argmax()),
-            "elbo_spread": float(np.ptp(values)),
-            **{f"elbo_{number}": float(value) for number, value in enumerate(values)},
+        values = {number: found[0] for number, found in enumerate(self.elbos) if found is not None}
+        told: dict[str, str | int | float | bool] = {
+            "restarts": len(self.elbos),
+            "restart": max(values, key=lambda number: values[number]),
+            "elbo_spread": max(values.values()) - min(values.values()),
+            **{f"elbo_{number}": value for number, value in values.items()},
         }
+        if len(values) < len(self.elbos):
+            told["restarts_diverged"] = len(self.elbos) - len(values)
+        return told
 
 
 def has_settled(loss: np.ndarray, *, tolerance: float = 1.0) -> bool:

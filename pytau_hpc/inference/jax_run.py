@@ -35,6 +35,7 @@ class Track:
     steps : optimiser steps taken
     skipped : how many of them were left out, because their gradient was not finite
     losses : negative ELBO of the mean parameters of each chunk, on draws that are the same for all chunks and starts
+    recorded : the steps taken when each of them was; the last chunk of a phase may be shorter than the others
     failed : the start diverged and is out
     converged : it stopped gaining before its budget was spent
     settled : steps that it had taken when it began to anneal
@@ -47,6 +48,7 @@ class Track:
     steps: int = 0
     skipped: int = 0
     losses: list[float] = field(default_factory=list)
+    recorded: list[int] = field(default_factory=list)
     failed: bool = False
     converged: bool = False
     settled: int = 0
@@ -86,6 +88,7 @@ class Run:
         for index, track in enumerate(self.tracks):
             arrays[f"{index}.zmv"] = np.stack([track.z, track.m, track.v])
             arrays[f"{index}.losses"] = np.asarray(track.losses, dtype=np.float64)
+            arrays[f"{index}.recorded"] = np.asarray(track.recorded, dtype=np.int64)
         meta = {
             "phase": int(self.phase),
             "current": self.current,
@@ -95,13 +98,16 @@ class Run:
         return arrays, meta
 
     @classmethod
-    def from_state(cls, state: State) -> Run:
-        """The run that `to_state` kept."""
+    def from_state(cls, state: State) -> Run | None:
+        """The run that `to_state` kept; None where an earlier version kept it, which knew less."""
         tracks = []
         for index, meta in enumerate(state.meta["tracks"]):
+            if f"{index}.recorded" not in state.arrays:
+                return None
             z, m, v = state.arrays[f"{index}.zmv"]
             losses = [float(loss) for loss in state.arrays[f"{index}.losses"]]
-            tracks.append(Track(z=z, m=m, v=v, losses=losses, **meta))
+            recorded = [int(steps) for steps in state.arrays[f"{index}.recorded"]]
+            tracks.append(Track(z=z, m=m, v=v, losses=losses, recorded=recorded, **meta))
         return cls(
             tracks=tracks,
             phase=Phase(state.meta["phase"]),

@@ -29,7 +29,8 @@ class Posterior:
     converged : whether the method's own stopping test was met before the budget was spent
     iterations : optimiser steps behind the returned draws (not those of starts that were dropped)
     loss : float array, shape (record,), negative ELBO as recorded on the way; empty where there is none
-    loss_every : iterations between two records of `loss`
+    loss_every : iterations between two records of `loss`, as a rule
+    loss_iteration : int array, shape (record,), the iteration of each; None where the rule has no exceptions
     info : whatever else the method knows (engine, start that won, seconds, …), one plain value each
     chains : how many Markov chains the draws are from; 1 for independent draws
     rhat_max : of the variables that have one meaning, the largest R-hat; None for independent draws
@@ -45,6 +46,7 @@ class Posterior:
     iterations: int
     loss: np.ndarray
     loss_every: int
+    loss_iteration: np.ndarray | None = None
     info: Info = field(default_factory=dict)
     chains: int = 1
     rhat_max: float | None = None

@@ -189,7 +189,9 @@ def _tables(
         for name, array in posterior.statistics.items()
     }
     if posterior.loss.size:
-        recorded = posterior.loss_every * np.arange(1, posterior.loss.size + 1)
+        recorded = posterior.loss_iteration
+        if recorded is None:
+            recorded = posterior.loss_every * np.arange(1, posterior.loss.size + 1)
         statistics["loss"] = (("iteration",), np.asarray(posterior.loss, dtype=np.float64))
         statistics["iteration"] = (("iteration",), recorded.astype(np.int64))
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,21 +69,30 @@ def whole(model_id: Any) -> int:
 
 
 def upsert(connection: sqlite3.Connection, path: str, values: Stored) -> int:
-    """Insert a row, or change the given columns of the one that has this path."""
+    """Insert a row, or change the given columns of the one that has this path; in a transaction."""
     names = list(values.known)
     listed = ", ".join(f'"{name}"' for name in ["model_path", *names, "own"])
-    changes = [f'"{name}" = excluded."{name}"' for name in names]
-    # Own columns are merged; a null takes one away, as json_patch has it.
-    changes.append("own = json_patch(own, excluded.own)")
+    changes = [f'"{name}" = excluded."{name}"' for name in [*names, "own"]]
     connection.execute(
         f"INSERT INTO model ({listed}) VALUES ({', '.join('?' * (len(names) + 2))}) "
         f"ON CONFLICT (model_path) DO UPDATE SET {', '.join(changes)}",
-        [path, *values.known.values(), canonical_json(values.own)],
+        [path, *values.known.values(), canonical_json(_own_with(connection, path, values.own))],
     )
     [model_id] = connection.execute(
         "SELECT model_id FROM model WHERE model_path = ?", (path,)
     ).fetchone()
     return int(model_id)
+
+
+def _own_with(
+    connection: sqlite3.Connection, path: str, changed: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Own columns of a row with some of them changed, each to the value as it is given; None takes one away."""
+    row = connection.execute("SELECT own FROM model WHERE model_path = ?", (path,)).fetchone()
+    if row is None:
+        return changed
+    kept = {name: value for name, value in json.loads(row[0]).items() if name not in changed}
+    return kept | {name: value for name, value in changed.items() if value is not None}
 
 
 def is_known(connection: sqlite3.Connection, seen: Seen) -> bool:

@@ -38,22 +38,34 @@ class Made:
     data: np.ndarray
 
 
-def a_session(study: Path) -> tuple[Session, Truth]:
+def a_session(
+    study: Path, *, tastes: int = TASTES, region: str = "gc", laser_trials: int | None = None
+) -> tuple[Session, Truth]:
     """A session of blech_clust in the study; its truth."""
     truth = write_blech_session(
-        study / "data" / NAME, seed=3, tastes=TASTES, trials=TRIALS, regions={"gc": NEURONS}, n_states=STATES,
-        duration_ms=DURATION, window_ms=WINDOW,
+        study / "data" / NAME, seed=3, tastes=tastes, trials=TRIALS, regions={region: NEURONS}, n_states=STATES,
+        duration_ms=DURATION, window_ms=WINDOW, laser_trials=laser_trials,
     )  # fmt: skip
     return Session(name=NAME, animal="AN01", date="260101", path=f"data/{NAME}"), truth
 
 
-def a_result(study: Path, *, taste: int | str = 1, transform: str = "none") -> Made:
-    """A result of one taste (`single_taste_poisson`), or of all (`all_taste_poisson`)."""
-    session, truth = a_session(study)
+def a_result(
+    study: Path,
+    *,
+    taste: int | str = 1,
+    transform: str = "none",
+    tastes: int = TASTES,
+    region: str = "gc",
+) -> Made:
+    """A result of one taste (`single_taste_poisson`), or of all (`all_taste_poisson`).
+
+    `taste` may be the name of the second one, which is "nacl".
+    """
+    session, truth = a_session(study, tastes=tastes, region=region)
     model = "all_taste_poisson" if taste == "all" else "single_taste_poisson"
     point = a_point(
         session=session, source=DataSource(format="blech_hdf5", options={"animals": {}, "dates": {}}),
-        taste=taste, transform=transform, window_ms=WINDOW, bin_ms=BIN_MS, model=model, n_states=STATES,
+        taste=taste, region=region, transform=transform, window_ms=WINDOW, bin_ms=BIN_MS, model=model, n_states=STATES,
     )  # fmt: skip
     recording = READERS["blech_hdf5"].read(
         located(session, study), point.selection, point.source.options
@@ -64,11 +76,11 @@ def a_result(study: Path, *, taste: int | str = 1, transform: str = "none") -> M
     point = dataclasses.replace(point, data_digest=digest, shape=data.shape)
 
     noise = np.random.default_rng(8)
-    tastes = slice(None) if taste == "all" else taste
-    places = (truth.changepoints_ms[tastes] - WINDOW[0]) / BIN_MS - 0.5
+    chosen = slice(None) if taste == "all" else 1 if isinstance(taste, str) else taste
+    places = (truth.changepoints_ms[chosen] - WINDOW[0]) / BIN_MS - 0.5
     tau = np.sort(places + noise.normal(scale=0.4, size=(DRAWS, *places.shape)), axis=-1)
     tau = np.clip(tau, 0, N_BINS - 1)
-    rates = truth.rates_hz[tastes] * BIN_MS / 1000
+    rates = truth.rates_hz[chosen] * BIN_MS / 1000
     scatter = np.exp(noise.normal(scale=0.1, size=(DRAWS, *rates.shape)))
     draws = {"tau": tau, "lambda": rates * scatter}
     if taste == "all":

@@ -141,6 +141,30 @@ def test_of_several_tastes_one_is_chosen(study):
     )
 
 
+def test_the_only_taste_of_a_fit_of_all_need_not_be_chosen(study):
+    """A session of one taste: everything is there at once, without an axis of tastes."""
+    made = a_result(study, taste="all", tastes=1)
+    result = ResultHandler(made.path)
+    cuts = STATES - 1
+
+    assert result.changepoints()["mean"].dims == ("trial", "changepoint")
+    assert result.rates()["mean"].dims == ("neuron", "state")
+    assert result.tau.scaled_mode_tau.shape == (TRIALS, cuts)
+    assert result.firing.state_firing.shape == (TRIALS, STATES, NEURONS)
+    assert result.firing.transition_snips.shape == (TRIALS, NEURONS, 600, cuts)
+    np.testing.assert_array_equal(result.firing.raw_spikes, result.fitted.raw().activity[0])
+
+
+@pytest.mark.parametrize("taste", [1, "all"])
+def test_a_taste_that_was_not_fitted_is_refused_where_one_was(study, taste):
+    result = ResultHandler(a_result(study, taste=taste, tastes=1 if taste == "all" else 2).path)
+
+    with pytest.raises(UserError, match="no taste 7; one was fitted"):
+        result.taste(7)
+
+    np.testing.assert_array_equal(result.taste(0).tau.raw_mode_tau, result.tau.raw_mode_tau)
+
+
 def test_a_series_has_changepoints_in_bins_and_one_trial(study, rng):
     """Values by dimension and bin; the activity around a changepoint is in bins, too."""
     data = np.concatenate([rng.normal(0, 1, (2, 30)), rng.normal(5, 1, (2, 30))], axis=1)

@@ -237,6 +237,26 @@ def test_a_budget_in_numbers_is_kept_to_the_step(iterations):
     assert np.isfinite(posterior.loss).all()
 
 
+@pytest.mark.parametrize(
+    ("iterations", "recorded"),
+    [
+        (200, [100, 200]),
+        (1100, [250, 500, 550, 800, 1050, 1100]),
+    ],
+)
+def test_every_loss_knows_how_many_steps_were_behind_it(tmp_path, iterations, recorded):
+    """A chunk ends where its phase ends; what was stopped on the way knows it as well."""
+    settings = {**SETTINGS, "iterations": iterations}
+
+    posterior = fitted(**settings)
+    with pytest.raises(Interrupted):
+        fitted(checkpoint=checkpoint_of(tmp_path, "r1", 4), **settings)
+    resumed = fitted(checkpoint=checkpoint_of(tmp_path, "r2"), **settings)
+
+    assert posterior.loss_iteration.tolist() == recorded
+    assert resumed.loss_iteration.tolist() == recorded
+
+
 def test_a_fit_that_still_gains_goes_on_and_one_that_may_not_says_so():
     """A slow optimiser is given more iterations; where the budget ends first, the fit is not called converged."""
     slow = {"learning_rate": 0.002, "restarts": 1, "draws": 10, "elbo_draws": 64}
@@ -337,6 +357,22 @@ def test_a_checkpoint_of_another_machine_starts_the_fit_over_and_says_so(tmp_pat
     resumed = fitted(checkpoint=checkpoint_of(tmp_path, "r2", fingerprint=lambda: {"cpu": "new"}))
 
     assert "cpu was old, is new" in str(resumed.info["restarted"])
+    np.testing.assert_array_equal(resumed.loss, fitted().loss)
+
+
+def test_a_checkpoint_of_an_earlier_version_starts_the_fit_over_and_says_so(tmp_path):
+    """It did not keep at which step a loss was recorded."""
+    with pytest.raises(Interrupted):
+        fitted(checkpoint=checkpoint_of(tmp_path, "r1", 4))
+    state = checkpoint_of(tmp_path, "r2").load()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    old = {name: array for name, array in state.arrays.items() if not name.endswith(".recorded")}
+    checkpoint_of(tmp_path, "r1").save(old, state.meta, state.iteration)
+
+    resumed = fitted(checkpoint=checkpoint_of(tmp_path, "r3"))
+
+    assert "does not fit" in str(resumed.info["restarted"])
     np.testing.assert_array_equal(resumed.loss, fitted().loss)
 
 

@@ -61,6 +61,16 @@ class Broken:
         return model
 
 
+class Cliff(Tiny):
+    """One whose density is NaN where hardly any draw falls: some fits of it diverge, and others never get there."""
+
+    def build(self, data: np.ndarray, n_states: int, options: object) -> Any:
+        model = super().build(data, n_states, options)
+        with model:
+            pm.Potential("cliff", pm.math.switch(model["rate"][0] > 30.0, np.nan, 0.0))
+        return model
+
+
 @contextmanager
 def short_and_interpreted() -> Iterator[None]:
     """No C compiler (a cold one costs a minute and a half), short chunks, few draws for the ELBO."""
@@ -202,6 +212,32 @@ def test_of_several_restarts_the_best_is_kept_and_their_spread_is_told(tmp_path,
     assert whole.info["elbo_spread"] == pytest.approx(max(elbos) - min(elbos))
     assert whole.iterations == whole.loss.size == ITERATIONS
     assert "restarts" not in uninterrupted.info
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_a_restart_that_diverges_does_not_take_the_others_along(tmp_path):
+    """It is counted, and the best of the others is kept; also where the fit is stopped once it is over."""
+    settings = {"restarts": 3}
+    whole = fit_counts(kind=Cliff(), settings=settings)
+    first = a_checkpoint(tmp_path, 1, interval_s=0.0)
+    first._on_save = lambda done: first.request_stop() if done == ITERATIONS + CHUNK else None
+    with pytest.raises(Interrupted):
+        fit_counts(first, kind=Cliff(), settings=settings)
+    resumed = fit_counts(a_checkpoint(tmp_path, 2), kind=Cliff(), settings=settings)
+
+    assert whole.info["restarts_diverged"] == 1
+    assert "elbo_0" not in whole.info
+    assert whole.elbo == max(whole.info["elbo_1"], whole.info["elbo_2"])
+    assert whole.elbo == whole.info[f"elbo_{whole.info['restart']}"]
+    assert np.isfinite(whole.loss).all()
+    assert_same_bits(resumed, whole)
+    assert resumed.info == whole.info
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_restarts_of_which_every_one_diverges_are_no_result():
+    with pytest.raises(NonFinite, match="all 3 restarts diverged; the last: the loss became NaN"):
+        fit_counts(kind=Broken(), settings={"restarts": 3})
 
 
 @pytest.mark.usefixtures("interpreted")

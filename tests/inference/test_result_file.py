@@ -93,6 +93,16 @@ def test_the_loss_knows_at_which_iterations_it_was_recorded(tmp_path):
     assert stats["loss"].values.tobytes() == a_posterior().loss.tobytes()
 
 
+def test_a_phase_that_ends_early_is_recorded_where_it_ended(tmp_path):
+    """Some engines look at the loss at the end of a phase, too, which is no multiple of anything."""
+    at = np.array([250, 500, 600, 850])
+    posterior = a_posterior(loss=np.array([9.0, 5.0, 3.0, 2.0]), loss_iteration=at)
+
+    stats = read_result(write(tmp_path / "model.nc", posterior))["sample_stats"]
+
+    np.testing.assert_array_equal(stats["iteration"].values, at)
+
+
 def test_arvizs_own_functions_accept_a_result(tmp_path):
     """A result is only useful where the field's tools take it."""
     arviz = pytest.importorskip("arviz")

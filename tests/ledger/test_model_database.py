@@ -151,6 +151,20 @@ def test_an_update_changes_what_it_names(database):
         database.update(7, {"states": 4})
 
 
+@pytest.mark.parametrize("notes", [{"threshold": 4}, {"a": None}, {}, [1, None], "text"])
+def test_an_own_column_becomes_what_it_is_set_to(database, notes):
+    """A dict is a value like any other: nothing of the old one stays in it, and None inside of it is kept."""
+    add(database, notes={"limit": 3, "deep": {"er": 1}}, observer="ada")
+
+    database.update(1, {"notes": notes})
+
+    [row] = database.rows()
+    assert row["notes"] == notes
+    assert row["observer"] == "ada"
+    database.update(1, {"notes": None})
+    assert "notes" not in database.rows()[0]
+
+
 def test_a_deleted_model_gives_its_number_to_nobody(database):
     """A script that kept the number must not meet another model; the file stays."""
     path = Path("models/animal1/session1/b.pkl")

@@ -54,6 +54,15 @@ def labels(axes):
     return axes.get_xlabel(), axes.get_ylabel()
 
 
+def test_a_fit_of_all_tastes_of_which_there_is_one_is_drawn_like_any_other(study):
+    """Nobody has to choose the only one."""
+    result = ResultHandler(a_result(study, taste="all", tastes=1).path)
+
+    for draw in (plotting.plot_overview, plotting.plot_state_rates, plotting.plot_aligned):
+        figure, _ = draw(result)
+        drawn(figure)
+
+
 def test_an_overview_shows_states_changepoints_rates_and_elbo(result):
     figure, axes = plotting.plot_overview(result)
 
