@@ -17,7 +17,7 @@ from pytau_hpc.choose import Command
 from pytau_hpc.data import READERS
 from pytau_hpc.data.load import located
 from pytau_hpc.data.session_folders import sessions_below
-from pytau_hpc.errors import UserError
+from pytau_hpc.errors import BadData, UserError
 from pytau_hpc.executors.profile import find_profile
 from pytau_hpc.files import canonical_json, sha256_text, write_atomic
 from pytau_hpc.one_point import as_spelt, default_taste
@@ -77,7 +77,9 @@ def plan_batch(
     """
     grid = _grid(param_grid)
     sessions = sessions_below(READERS[_FORMAT], data_dir, study=study, animal=animal, date=date)
-    _spell_regions(grid, sessions[0], study)
+    spelt = [_spelt(grid["region"], one, study) for one in sessions] if "region" in grid else []
+    if spelt:
+        grid["region"] = spelt[0]
     if name is None:
         asked = [os.path.relpath(Path(data_dir).expanduser(), study), animal, date, grid]
         name = f"batch-{sha256_text(canonical_json(asked))[:8]}"
@@ -86,7 +88,9 @@ def plan_batch(
     _must_be_a_batch(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, _spec_text(name, [_entry(one, study, folder) for one in sessions], grid))
+        others = _spell_as_each_does(grid, sessions, spelt)
+        entries = [_entry(one, study, folder) for one in sessions]
+        write_atomic(path, _spec_text(name, entries, grid, others))
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     planned = plan(path, study)
@@ -199,14 +203,35 @@ def _grid(param_grid: Mapping[str, Any]) -> dict[str, list[Any]]:
     return grid
 
 
-def _spell_regions(grid: dict[str, list[Any]], session: Session, study: Path) -> None:
-    if "region" in grid:
+def _spelt(regions: Sequence[Any], session: Session, study: Path) -> list[str]:
+    """The regions that are asked for, as a session spells them."""
+    try:
         known = READERS[_FORMAT].values(located(session, study), {}).regions
-        spelt = ["all" if one is None else as_spelt(str(one), known) for one in grid["region"]]
-        grid["region"] = [*dict.fromkeys(spelt)]
+    except BadData:
+        known = ()  # `plan` says why, with all else that is wrong
+    return [*dict.fromkeys("all" if one is None else as_spelt(str(one), known) for one in regions)]
 
 
-def _spec_text(name: str, sessions: Sequence[Any], grid: Mapping[str, Any]) -> str:
+def _spell_as_each_does(
+    grid: dict[str, list[Any]], sessions: Sequence[Session], spelt: Sequence[Sequence[str]]
+) -> list[dict[str, Any]]:
+    """Put the spellings of all sessions into the grid; the rules that leave those of others out of each."""
+    every = [*dict.fromkeys(region for regions in spelt for region in regions)]
+    if every:
+        grid["region"] = every
+    return [
+        {"session": session.name, "region": others}
+        for session, regions in zip(sessions, spelt, strict=False)
+        if (others := [one for one in every if one not in regions])
+    ]
+
+
+def _spec_text(
+    name: str,
+    sessions: Sequence[Any],
+    grid: Mapping[str, Any],
+    exclude: Sequence[Mapping[str, Any]],
+) -> str:
     """A spec as a person would lay it out; its values as JSON, which is YAML without YAML's traps."""
     return "\n".join(
         [
@@ -218,6 +243,8 @@ def _spec_text(name: str, sessions: Sequence[Any], grid: Mapping[str, Any]) -> s
             *(f"  - {_json(one)}" for one in sessions),
             "grid:",
             *(f"  {_json(axis)}: {_json(values)}" for axis, values in grid.items()),
+            *(["exclude:"] if exclude else []),
+            *(f"  - {_json(rule)}" for rule in exclude),
             "",
         ]
     )

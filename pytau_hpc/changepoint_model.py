@@ -145,7 +145,7 @@ def mcmc_fit(
     samples, tune : draws of each chain that are kept, and that are for tuning
     cores : processes
     thin : keep every so-manieth draw; PyTau keeps every tenth
-    more : further arguments of ``pymc.sample``
+    more : further arguments of ``pymc.sample``; `initvals` and `random_seed` go before what is done here
 
     Returns
     -------
@@ -253,12 +253,17 @@ def find_best_states(
         states) → PyMC model
     n_fit : optimiser steps
     n_samples : draws
-    convergence_tol : where given, engine `jax` stops when it has converged, after `n_fit` steps at the latest
+    convergence_tol : where given, engine `jax` stops when it has converged, after `n_fit` steps at the latest; nothing
+        else can
     engine : "jax" (the default, where the model is one of ours) or "pymc", PyTau's algorithm
 
     Returns
     -------
     the best model, all models, and their ELBOs: in nats, **higher is better**
+
+    Raises
+    ------
+    UserError : an argument that this model or engine cannot have, among them `convergence_tol`
     """
     candidate = _candidate(model_generator)
     settings: dict[str, Any] = {"draws": n_samples, "iterations": n_fit}
@@ -268,7 +273,17 @@ def find_best_states(
         engine = "pymc"
     if engine is not None:
         settings["engine"] = engine
-    if engine != "pymc" and convergence_tol is not None:
+    if convergence_tol is not None:
+        if engine == "pymc":
+            raise UserError(
+                "convergence_tol: engine pymc always goes all of the n_fit steps here",
+                help="leave it out and choose n_fit; "
+                + (
+                    "advi_fit(model, convergence_tol=…) stops a single fit"
+                    if isinstance(candidate, Foreign)
+                    else "engine jax, the default, stops when it has converged"
+                ),
+            )
         settings.update(iterations="auto", max_iterations=n_fit)
     states = _states(min_states, max_states)
     found = best_states(data, candidate, states, settings, seed=seed)

@@ -100,7 +100,7 @@ class DatabaseHandler:
         """
         if not isinstance(metadata, Mapping | None):
             raise UserError(f"metadata must be a dict, column → value, not {metadata!r}")
-        path = Path(os.path.abspath(model_path))
+        path = Path(os.path.abspath(os.path.expanduser(model_path)))
         known: dict[str, Any] = {}
         if path.suffix == ".nc" and path.exists():
             known = columns_of_result(self.models_dir.parent, path)
@@ -163,7 +163,7 @@ class DatabaseHandler:
         """
         from pytau_hpc.ledger.pytau_database import read_pytau_database
 
-        return self._database.add(read_pytau_database(Path(csv_path)))
+        return self._database.add(read_pytau_database(Path(os.path.expanduser(csv_path))))
 
     # -- as PyTau calls it --------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ its result before it fits it (`session_fits`, `fit_here`). PyTau's own names are
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from pytau_hpc.errors import UserError
 from pytau_hpc.fit_here import SavedFit, study_of
 from pytau_hpc.pytau_words import (
     BIN_WIDTH_S,
-    MODEL_TYPE,
     STATES,
     TIME_LIMS_S,
     known_transform,
     milliseconds,
     model_name,
+    options_of,
     plain,
     transform_of,
     window_ms,
@@ -127,8 +127,8 @@ class FitHandler(StepByStep):
 
     def fit_and_save(
         self,
-        model_type: str | Callable[..., Any] = MODEL_TYPE,
-        states: int = STATES,
+        model_type: str | Callable[..., Any] | None = None,
+        states: int | None = None,
         fit_steps: int | None = None,
         *,
         samples: int | None = None,
@@ -137,15 +137,19 @@ class FitHandler(StepByStep):
     ) -> SavedFit:
         """The saved fit with these parameters: found, or made now.
 
+        What is not given here is as it was set before, by `model_params_path`, `set_model_params`,
+        `set_model_template`, `set_inference` or `set_inference_params`; what was not set either, as it says below.
+
         Parameters
         ----------
-        model_type : name of a model (`pytau_hpc.models.MODELS`)
-        states : number of states
-        fit_steps : exactly so many steps of the optimiser; None goes on until it has converged, which is safer and
-            mostly shorter
-        samples : draws from the posterior; the method's default where not given
+        model_type : name of a model (`pytau_hpc.models.MODELS`); single_taste_poisson, all_taste_poisson for all tastes
+        states : number of states; 3
+        fit_steps : exactly so many steps of the optimiser; until it has converged, which is safer and mostly shorter.
+            ``iterations="auto"`` does that where a number was set before
+        samples : draws from the posterior; the method's default
         repeat : the same fit with other random numbers
-        settings : `method`, any setting of it (``engine="pymc"``, ``restarts=8``), any option of the model
+        settings : `method` (advi), any setting of it (``engine="pymc"``, ``restarts=8``), any option of the model. What
+            was set for one method is not used for another
 
         Raises
         ------
@@ -153,16 +157,42 @@ class FitHandler(StepByStep):
         NonFinite, FitFailed : the fit failed
         """
         self._forget_fit()
+        params = self.model_params
+        used = self._with_what_was_set(settings, fit_steps=fit_steps, samples=samples)
+        if fit_steps is None and "iterations" not in settings:
+            fit_steps = params.get("fit")
+        if samples is None and "draws" not in settings:
+            samples = params.get("samples")
         self.saved = self._fits.fit(
-            model_name(model_type),
-            states,
+            self._template_name if model_type is None else model_name(model_type),
+            params.get("states", STATES) if states is None else states,
             self.preprocess_params,
-            settings,
+            used,
             fit_steps=fit_steps,
             samples=samples,
             repeat=repeat,
         )
         return self.saved
+
+    def _with_what_was_set(
+        self, given: Mapping[str, Any], *, fit_steps: int | None, samples: int | None
+    ) -> dict[str, Any]:
+        """Method, settings and options: as they are given, else as they were set."""
+        method = given.get("method", self._method)
+        before = {**self._settings} if method == self._method else {}
+        options = options_of(self.model_params.get("model_kwargs"))
+        if options:
+            before["model_options"] = options
+        # Two words may mean the same: what is given in the one was not set in the other.
+        for word, said in (
+            ("iterations", fit_steps is not None),
+            ("draws", samples is not None),
+            ("model_options", "model_kwargs" in given),
+            ("model_kwargs", "model_options" in given),
+        ):
+            if said:
+                before.pop(word, None)
+        return {**before, **given, "method": method}
 
     def save(self, format: str = "netcdf", path: str | os.PathLike[str] | None = None) -> Path:
         """Where the last fit is saved; in another form, where that is asked for.
@@ -187,7 +217,7 @@ class FitHandler(StepByStep):
             )
         from pytau_hpc.analysis.pytau_pickle import write_pytau
 
-        target = result.path.with_suffix(".pkl") if path is None else Path(path)
+        target = result.path.with_suffix(".pkl") if path is None else Path(os.path.expanduser(path))
         # A result is never written over by its own pickle.
         if target.suffix != ".pkl" or target.is_dir():
             raise UserError(f"{target} is no name for a pickle", help="one ends in .pkl")

@@ -6,6 +6,7 @@ Made from the registry, so that a model that is added has its class and its func
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from pytau_hpc.data.generated import gen_test_array
 from pytau_hpc.data.quality import check_data_quality
-from pytau_hpc.errors import BadData
+from pytau_hpc.errors import BadData, UserError
 from pytau_hpc.models import MODELS, ModelKind
 
 #: PyTau's order of arguments, where it is not (data_array, n_states, options).
@@ -82,7 +83,13 @@ class ChangepointModel:
 def _bound(
     kind: ModelKind, arguments: Sequence[Any], named: Mapping[str, Any]
 ) -> tuple[Any, int, dict[str, Any]]:
-    """Data, number of states and options, in PyTau's order or by name."""
+    """Data, number of states and options, in PyTau's order or by name.
+
+    Raises
+    ------
+    TypeError : arguments that are missing, too many or given twice
+    UserError : a number of states that is not a whole number
+    """
     order = ("data_array", *_ORDERS.get(kind.name, ("n_states", *kind.options)))
     if len(arguments) > len(order):
         raise TypeError(f"{kind.name} takes {', '.join(order)}; {len(arguments)} values were given")
@@ -98,7 +105,12 @@ def _bound(
     if missing:
         raise TypeError(f"{kind.name} needs {' and '.join(missing)}")
     data, n_states = given.pop("data_array"), given.pop("n_states")
-    return data, int(n_states), given
+    try:
+        return data, operator.index(n_states), given
+    except TypeError:
+        raise UserError(
+            f"the number of states of {kind.name} must be a whole number, not {n_states!r}"
+        ) from None
 
 
 class UnfitData(BadData, ValueError):

@@ -193,6 +193,7 @@ class PointMaker:
             elif name not in ("method", "model_options"):
                 options[name] = value
         try:
+            self._refuse_settings_of_others(kind, method, options)
             return Variant(
                 model=model,
                 model_version=kind.version,
@@ -205,6 +206,20 @@ class PointMaker:
             for line in error.message.splitlines():
                 self.complaints.add(("fit",), f"{line} (with {told})" if told else line)
             return None
+
+    def _refuse_settings_of_others(
+        self, kind: ModelKind, method: MethodKind, options: Mapping[str, Any]
+    ) -> None:
+        """Raise `UserError` where what would be an option of the model is a setting of another method."""
+        wrong = []
+        for name in options:
+            owners = [one.name for one in self._methods.values() if name in one.settings]
+            if owners and method.name not in owners and name not in kind.options:
+                wrong.append(
+                    f"`{name}` is a setting of {' and '.join(owners)}, not of {method.name}"
+                )
+        if wrong:
+            raise UserError("\n".join(wrong))
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

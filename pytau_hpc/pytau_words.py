@@ -170,6 +170,7 @@ def in_spec_words(name: str, value: Any) -> tuple[str, Any]:
 
 def values_in_spec_words(name: str, values: Any) -> tuple[str, list[Any]]:
     """The same for an axis of a grid: a list, tuple, set, range or array of values, or a single one; each once.
+    A set has an order of its own here.
 
     Two numbers under `time_lims` are one window.
     """
@@ -179,6 +180,9 @@ def values_in_spec_words(name: str, values: Any) -> tuple[str, list[Any]]:
     if word == "window_ms" and listed and not isinstance(listed[0], list | tuple):
         listed = [listed]
     found = [in_spec_words(name, value)[1] for value in listed]
+    if isinstance(values, set | frozenset):
+        # Text has another place in a set in every process, and the name of a batch follows from the order.
+        found.sort(key=canonical_json)
     return word, [*{canonical_json(value): value for value in found}.values()]
 
 

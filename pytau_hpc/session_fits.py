@@ -12,6 +12,7 @@ from typing import Any
 
 from pytau_hpc.errors import UserError
 from pytau_hpc.fit_here import SavedFit, find_or_fit
+from pytau_hpc.inference import METHODS
 from pytau_hpc.one_point import OneSession, default_taste
 from pytau_hpc.pytau_words import laser_of, options_of, plain, steps_of, transform_of
 from pytau_hpc.sweep.point import Preprocessing, Selection
@@ -96,6 +97,7 @@ class SessionFits:
             if value is not None and same in given:
                 raise UserError(f"give {name} or {same}, not both: they are the same")
         if fit_steps is not None:
+            _refuse_without_steps(given.get("method", "advi"))
             given["iterations"] = fit_steps
         if samples is not None:
             given["draws"] = samples
@@ -123,6 +125,19 @@ class SessionFits:
         )
 
 
+def _refuse_without_steps(method: Any) -> None:
+    """Raise `UserError` for a method that optimises nothing."""
+    if not isinstance(method, str) or method not in METHODS:
+        return  # which is told elsewhere
+    settings = METHODS[method].settings
+    if "iterations" not in settings:
+        lengths = [name for name in ("draws", "tune") if name in settings]
+        raise UserError(
+            f"fit_steps (`fit` of set_model_params) is a number of optimiser steps, which {method} has not",
+            help=f"leave it out; what {method} has is {' and '.join(lengths)}" if lengths else None,
+        )
+
+
 def preprocessing_of(preprocess_params: Mapping[str, Any]) -> Preprocessing:
     """PyTau's parameters, in ms, as ours."""
     params = plain(preprocess_params)
@@ -142,7 +157,7 @@ def parameters_in(path: str | os.PathLike[str], known: Sequence[str]) -> dict[st
     UserError : no such file, not a JSON object, or one with other names than these
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(os.path.expanduser(path)).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):

@@ -53,12 +53,12 @@ class StepByStep(ABC):
         self.saved = None
         self.model_params = {}
         self._settings: dict[str, Any] = {}
-        self._inference: str | None = None
+        self._method = "advi"
         self._template: str | None = None
 
     @abstractmethod
     def fit_and_save(self, *arguments: Any, **named: Any) -> SavedFit:
-        """The saved fit with these parameters: found, or made now."""
+        """The saved fit with these parameters, and with what was set: found, or made now."""
 
     @cached_property
     def result(self) -> ResultHandler:
@@ -126,8 +126,8 @@ class StepByStep(ABC):
         self._forget_fit()
 
     def set_inference_params(self, method: str = "advi", **settings: Any) -> None:
-        """The inference method and its settings: ``set_inference_params("nuts", chains=4)``."""
-        self._inference = method
+        """The method and its settings, instead of earlier ones: ``set_inference_params("nuts", chains=4)``."""
+        self._method = method
         self._settings = settings
         self._forget_fit()
 
@@ -152,10 +152,9 @@ class StepByStep(ABC):
         self._forget_fit()
 
     def set_inference(self, inference_func: str | Callable[..., Any]) -> None:
-        """`changepoint_model.advi_fit` or `mcmc_fit`, or the name of a method."""
+        """`changepoint_model.advi_fit` or `mcmc_fit`, or the name of a method; settings of another one are dropped."""
         name = getattr(inference_func, "__name__", inference_func)
-        self._inference = {"advi_fit": "advi", "mcmc_fit": "nuts"}.get(str(name), str(name))
-        self._forget_fit()
+        self._choose_method({"advi_fit": "advi", "mcmc_fit": "nuts"}.get(str(name), str(name)))
 
     def preprocess_selector(self) -> None:  # noqa: B027
         """Nothing: the preprocessor follows from the taste."""
@@ -167,9 +166,8 @@ class StepByStep(ABC):
         self._forget_fit()
 
     def inference_func_selector(self) -> None:
-        """Back to ADVI."""
-        self._inference = None
-        self._forget_fit()
+        """Back to ADVI; settings of another method are dropped."""
+        self._choose_method("advi")
 
     # -- as PyTau calls it: steps --------------------------------------------------------------------------------------
 
@@ -201,18 +199,8 @@ class StepByStep(ABC):
 
     def run_inference(self) -> None:
         """Fit, or find the fit; `inference_outs` has model, approx, lambda, tau and data."""
-        params = self._params()
-        settings = {**self._settings, "method": self._inference or "advi"}
-        options = options_of(params["model_kwargs"])
-        if options:
-            settings["model_options"] = options
-        self.fit_and_save(
-            self._template_name,
-            params["states"],
-            params["fit"],
-            samples=params["samples"],
-            **settings,
-        )
+        self._params()
+        self.fit_and_save()
 
     @cached_property
     def inference_outs(self) -> dict[str, Any]:
@@ -254,6 +242,13 @@ class StepByStep(ABC):
         if not self.model_params:
             raise UserError("the number of states is not known yet", help="call set_model_params")
         return self.model_params
+
+    def _choose_method(self, method: str) -> None:
+        # Even where the other method knows their names, they were not chosen for it.
+        if method != self._method:
+            self._settings = {}
+        self._method = method
+        self._forget_fit()
 
     def _forget_fit(self) -> None:
         self.saved = None

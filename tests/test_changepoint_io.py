@@ -321,6 +321,20 @@ def test_a_handler_is_made_where_there_is_nothing_yet_and_says_who_it_is(tmp_pat
     assert db.model_save_dir == str(tmp_path / "models")
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    """As in every other path that a person writes."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    db = DatabaseHandler("~/models/database.db")
+    db.add_model("~/models/mouse1/one.pkl", {"states": 3})
+
+    assert db.models_dir == tmp_path / "home" / "models"
+    assert db.query()["model_path"].to_list() == [str(db.models_dir / "mouse1/one.pkl")]
+    assert list((tmp_path / "here").iterdir()) == []
+
+
 ADD = """
 import sys
 from pytau_hpc.changepoint_io import DatabaseHandler

@@ -91,6 +91,17 @@ def test_a_wrong_call_is_a_type_error(arguments, named):
         door.SingleTastePoisson(*arguments, **named)
 
 
+@pytest.mark.parametrize("states", [2.7, 3.0, "3", None])
+def test_a_number_of_states_that_is_no_whole_number_is_refused(states):
+    """Rather than cut to one; numpy's numbers are numbers."""
+    counts = data_for("single_taste_poisson")
+
+    with pytest.raises(UserError, match="number of states of single_taste_poisson must be a whole"):
+        door.SingleTastePoisson(counts, states)
+
+    assert door.SingleTastePoisson(counts, np.int64(3)).n_states == 3
+
+
 def test_data_that_a_model_does_not_take_are_a_value_error():
     """Also a BadData, with what is wrong."""
     with pytest.raises(ValueError, match="poisson_changepoint_1d takes"):
@@ -224,6 +235,19 @@ def test_the_best_number_of_states_has_the_highest_elbo():
     assert all(np.isfinite(elbos))
 
 
+def test_a_tolerance_that_nothing_would_look_at_is_refused():
+    """Rather than taken without a word; what is there instead is said."""
+    counts = np.ones(20, dtype=int)
+
+    for model, engine, instead in (
+        ("poisson_changepoint_1d", "pymc", "engine jax"),
+        (lambda data, n_states: None, None, "advi_fit"),
+    ):
+        with pytest.raises(UserError, match="convergence_tol") as told:
+            door.find_best_states(counts, model, 10, 10, 2, 3, 0.01, engine=engine)
+        assert instead in str(told.value.help)
+
+
 def test_what_cannot_be_cross_validated_says_so():
     """A function of one's own has trials that nobody knows of."""
     with pytest.raises(UserError, match="only models of this package"):
@@ -245,6 +269,24 @@ def test_mcmc_and_dirichlet_fits_return_what_pytau_does():
     assert rates.shape == (2, 60)
     np.testing.assert_array_equal(data, counts)
     assert dpp.posterior["tau"].shape == (2, 20, 1)
+
+
+def test_what_a_caller_gives_to_pymc_goes_before_what_we_would_give():
+    """Its own start and its own seed, by the names of `pymc.sample`."""
+    pytensor = pytest.importorskip("pytensor")
+    short = {"samples": 3, "tune": 1, "chains": 1}
+    with pytensor.config.change_flags(mode="FAST_COMPILE"), pm.Model() as model:
+        x = pm.Normal("x", 0.0, 1e4)
+
+        def drawn(**more):
+            return np.asarray(door.mcmc_fit(model, **short, **more)[1].posterior["x"]).ravel()
+
+        still = drawn(initvals={"x": 1e8}, step=pm.Metropolis([x], tune=False))
+        same, seeded, other = drawn(seed=7), drawn(random_seed=7), drawn(random_seed=8)
+
+    assert np.abs(still - 1e8).max() < 1e6
+    np.testing.assert_array_equal(seeded, same)
+    assert not np.array_equal(seeded, other)
 
 
 @pytest.mark.parametrize("name", ["single_taste_poisson", "single_taste_poisson_dirichlet"])

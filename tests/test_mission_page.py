@@ -34,7 +34,9 @@ from pytau_hpc.changepoint_preprocess import (
 from pytau_hpc.changepoint_preprocess import preprocess_spike_data
 from pytau_hpc.data.synthetic import write_blech_session
 from pytau_hpc.errors import BadData, FitFailed, NonFinite, UserError
+from pytau_hpc.fit_here import SavedFit
 from pytau_hpc.inference import METHODS
+from pytau_hpc.inference.result_file import read_attrs
 from pytau_hpc.plan import plan
 from pytau_hpc.utils.batch_utils import (
     ProgressTracker,
@@ -86,6 +88,11 @@ def toy(monkeypatch) -> dict[str, Any]:
 def fit(request) -> dict[str, Any]:
     """Arguments for a fit by `toy`, and by ADVI."""
     return request.getfixturevalue("toy") if request.param == "toy" else {"fit_steps": 200}
+
+
+def point_of(saved: SavedFit) -> dict[str, Any]:
+    """What a result says that it is."""
+    return read_attrs(saved.path)["point"]
 
 
 def handler_of(here: Path, animal: str = "mouse1", day: str = DAYS[0], **more: Any) -> FitHandler:
@@ -857,6 +864,78 @@ def test_parameters_from_files(here, toy):
     assert (row["states"], row["time_lims"]) == (4, (1.0, 2.0))
 
 
+def test_what_was_set_is_used_where_a_call_says_nothing(here, toy):
+    """Model, method, settings and parameters; what a call says itself wins, in whichever word."""
+    (here / "model.json").write_text('{"states": 4, "fit": 3, "samples": 10}')
+    handler = handler_of(here, model_params_path="model.json")
+    handler.set_inference_params("toy", need_mb=1)
+
+    def fitted(*arguments: Any, **named: Any) -> dict[str, Any]:
+        said = point_of(handler.fit_and_save(*arguments, **named))
+        return {key: said[key] for key in ("model", "n_states", "method")} | {
+            key: said["settings"][key] for key in ("iterations", "draws", "need_mb")
+        }
+
+    before = {
+        "model": "single_taste_poisson",
+        "n_states": 4,
+        "method": "toy",
+        "iterations": 3,
+        "draws": 10,
+        "need_mb": 1,
+    }
+    assert fitted() == before
+    assert fitted(states=2, fit_steps=5) == before | {"n_states": 2, "iterations": 5}
+    assert fitted(iterations=5, draws=9, need_mb=2) == before | {
+        "iterations": 5,
+        "draws": 9,
+        "need_mb": 2,
+    }
+    handler.set_model_template("single_taste_poisson_varsig_fixed")
+    handler.set_model_params(3, 4, 10, {"inds_span": 3})
+    assert fitted()["model"] == "single_taste_poisson_varsig_fixed"
+    assert point_of(handler.saved)["model_options"] == {"inds_span": 3}
+    fitted(model_kwargs={"inds_span": 2})
+    assert point_of(handler.saved)["model_options"] == {"inds_span": 2}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda handler: handler.inference_func_selector(),
+        lambda handler: handler.set_inference("nuts"),
+    ],
+)
+def test_settings_of_one_method_are_not_left_to_another(here, toy, change):
+    """Not even where both have a setting of that name."""
+    handler = handler_of(here)
+    handler.set_model_params(3)
+    handler.set_inference_params("toy", draws=9)
+
+    change(handler)
+    handler.set_inference("toy")
+    handler.run_inference()
+
+    assert point_of(handler.saved)["settings"]["draws"] == 8  # the toy's own
+    handler.set_inference_params("advi", restarts=3)
+    assert point_of(handler.fit_and_save(method="toy", fit_steps=4))["method"] == "toy"
+
+
+def test_what_another_method_has_is_refused_with_its_name(here):
+    """In the words that were written: `fit` is a number of steps, `chains` is a setting of NUTS."""
+    handler = handler_of(here)
+    handler.set_inference("nuts")
+    handler.set_model_params(3, 1000, 100)
+    with pytest.raises(UserError, match=r"`fit` of .* optimiser steps, which nuts has not") as told:
+        handler.run_inference()
+    assert told.value.help == "leave it out; what nuts has is draws and tune"
+
+    with pytest.raises(UserError, match="`chains` is a setting of nuts, not of advi"):
+        handler.fit_and_save(method="advi", chains=2)
+    with pytest.raises(UserError, match="has no option"):
+        handler.fit_and_save("single_taste_poisson", method="advi", inds_span=2)
+
+
 # ------------------------------------------------------------------------------------------------------------- mistakes
 
 
@@ -1034,6 +1113,52 @@ def test_a_batch_of_sessions_that_the_reader_names(study, monkeypatch, toy):
     assert set(found["session"]) == {"AM35_4Tastes_201228_124547", "AM36_4Tastes_201229_124547"}
     assert (study / "out" / found["result_path"][0]).exists()
     assert one.fit_and_save(states=np.int64(3), repeat=1, **toy).retrieved
+
+
+def test_a_batch_spells_a_region_as_each_session_does(here, toy):
+    """Upper and lower case are one region, as they are to a handler of each session."""
+    [info] = (here / "data/mouse1" / DAYS[1]).glob("*.info")
+    text = info.read_text()
+    assert text.count('"GC"') >= 2
+    info.write_text(text.replace('"GC"', '"gc"'))
+    grid = {"states": 2, "region_name": ["Gc", "bla"], "taste_num": 0, **toy}
+
+    found = batch_fit_models("data/mouse1", grid, n_jobs=1)
+    again = batch_fit_models("data/mouse1", grid, n_jobs=1)
+
+    assert sorted(zip(found["session"], found["region"], strict=True)) == [
+        ("mouse1_2024-01-15", "BLA"),
+        ("mouse1_2024-01-15", "GC"),
+        ("mouse1_2024-01-16", "BLA"),
+        ("mouse1_2024-01-16", "gc"),
+    ]
+    assert set(found["state"]) == {"succeeded"}
+    assert again.attrs["sweep"] == found.attrs["sweep"]
+    for day in DAYS:
+        handler = handler_of(here, day=day, region_name="GC", taste_num=0)
+        assert handler.fit_and_save(states=2, **toy).retrieved
+
+
+def test_a_set_of_names_is_the_same_batch_in_every_process():
+    """Though Python lists it in another order each time."""
+    program = (
+        "from pytau_hpc.pytau_words import values_in_spec_words as w\n"
+        "print(w('model_type', {'single_taste_poisson', 'all_taste_poisson', 'poisson_changepoint_1d'}))"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(3)
+    }
+
+    assert said == {
+        "('model', ['all_taste_poisson', 'poisson_changepoint_1d', 'single_taste_poisson'])\n"
+    }
 
 
 def test_a_batch_with_failures_is_told_and_tried_again(here, toy, caplog):

@@ -65,6 +65,7 @@ def log_predictive(
     Parameters
     ----------
     data : held-out trials, as `kind.prepare` returns them
+    options : as `kind.settled` returns them for all trials; the fit to the others had the same
     draws : posterior draws of the fit to the other trials, by variable, first axis draws
     particles : draws of what trials share, each with changepoints of its own for every trial
     temperatures : steps from the prior to the trial

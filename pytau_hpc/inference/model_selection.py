@@ -7,7 +7,7 @@ probabilities need trials that may be exchanged. Called by the door `changepoint
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -225,6 +225,7 @@ def cross_validate(
 
     refuse_without_trials(candidate.kind)
     prepared = candidate.prepare(data, states)
+    candidate = replace(candidate, options=candidate.kind.settled(prepared, candidate.options))
     axis = candidate.kind.dims.index("trial")
     n_trials = prepared.shape[axis]
     if not 2 <= folds <= n_trials:

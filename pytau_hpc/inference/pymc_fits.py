@@ -81,13 +81,18 @@ def nuts(
     tune: int,
     chains: int,
     cores: int,
-    target_accept: float = 0.8,
+    target_accept: float | None = None,
     nuts_sampler: str = "pymc",
     seed: int = 0,
     progressbar: bool = False,
     more: Mapping[str, Any] | None = None,
 ) -> Any:
     """Draw with PyMC's `sample`, from evenly spaced changepoints.
+
+    Parameters
+    ----------
+    target_accept : PyMC's own, 0.8, where not given
+    more : arguments of `sample` by its own names; they go before ours (`initvals`, `random_seed`, …)
 
     Returns
     -------
@@ -107,19 +112,21 @@ def nuts(
     start = even_start(model)
     if nuts_sampler in ON_JAX:
         model = with_fixed_shapes(model)
+    arguments = {
+        "draws": draws,
+        "tune": tune,
+        "chains": chains,
+        "cores": cores,
+        "nuts_sampler": nuts_sampler,
+        "initvals": start or None,
+        "random_seed": seed,
+        "progressbar": progressbar,
+        # Not spelled out where nobody asks for it: PyMC refuses it beside a `step` or `nuts` of the caller's.
+        **({} if target_accept is None else {"target_accept": target_accept}),
+        **(more or {}),
+    }
     with model:
-        return pm.sample(
-            draws=draws,
-            tune=tune,
-            chains=chains,
-            cores=cores,
-            target_accept=target_accept,
-            nuts_sampler=nuts_sampler,
-            initvals=start or None,
-            random_seed=seed,
-            progressbar=progressbar,
-            **(more or {}),
-        )
+        return pm.sample(**arguments)
 
 
 def with_fixed_shapes(model: Any) -> Any:

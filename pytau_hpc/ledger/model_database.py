@@ -53,7 +53,7 @@ class ModelDatabase:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, lock_timeout_s: float = 60.0) -> None:
-        self.given = Path(path)
+        self.given = Path(os.path.expanduser(path))
         self.path = Path(os.path.abspath(self.given))
         self._lock_timeout_s = lock_timeout_s
         self._private: sqlite3.Connection | None = None

@@ -53,13 +53,20 @@ KIND = ModelKind(
 )
 
 
+def settled(data: np.ndarray, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that occur in all data: some trials may lack one of them, and ranks of theirs would be others."""
+    import numpy as np
+
+    return {**options, "categories": np.unique(data).tolist()}
+
+
 def inputs(data: np.ndarray, n_states: int, options: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The categories as ranks 0, 1, …, int array of shape (trial, bin), and the concentrations of the prior."""
     import numpy as np
 
-    values, ranks = np.unique(data, return_inverse=True)
+    values = np.asarray(options.get("categories", np.unique(data)))
     return {
-        "categories": ranks.reshape(data.shape),
+        "categories": np.searchsorted(values, data),
         "concentration": np.ones((n_states, max(2, len(values)))),
     }
 

@@ -32,7 +32,8 @@ class ModelKind:
     version : rises whenever the model's density changes, so that results of the old density are not reused
     summary : one line for people
     module : the module with ``inputs(data, n_states, options)``, ``build(inputs, options)`` and
-        ``starts(data, n_states, options, rng)``
+        ``starts(data, n_states, options, rng)``; and with ``settled(data, options)`` where parts of data do not show
+        what a value means
     dims : names of the axes of the data; the last is always ``"bin"``
     values : what the data hold: counts (integers from 0), real numbers, or categories (integers from 0)
     posterior_dims : for each fitted variable, the names of its axes
@@ -155,6 +156,14 @@ class ModelKind:
         lengths = dict(zip(names, array.shape, strict=True))
         shape = tuple(lengths.get(dim, 1) for dim in self.dims)
         return np.ascontiguousarray(array.reshape(shape), dtype=dtype)
+
+    def settled(self, data: np.ndarray, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options with which parts of prepared data mean the same as all of them: for fits and scores of such parts.
+
+        They are no options that a person could give, so they are in no point and no result.
+        """
+        settle = getattr(importlib.import_module(self.module), "settled", None)
+        return dict(options) if settle is None else settle(data, options)
 
     def inputs(
         self, data: np.ndarray, n_states: int, options: Mapping[str, Any]

@@ -73,6 +73,20 @@ def test_the_probability_of_a_new_trial_is_the_integral_over_its_changepoints():
     assert found.mean() == pytest.approx(exact.mean(), abs=0.25)
 
 
+def test_held_out_trials_keep_their_categories():
+    """A rare one, that some parts of the trials lack, is the same one in every part, fitted or predicted."""
+    data = np.tile([0] * 10 + [1] * 10, (4, 1))
+    data[0, 10:] = 2  # improbable to who has never seen a 2
+    fast = {"iterations": 200, "restarts": 1, "draws": 50, "elbo_draws": 8}
+
+    found = cross_validate(
+        data, Candidate.named("categorical_changepoint_2d"), [2], folds=4, settings=fast
+    )
+
+    assert np.isfinite(found.trials).all()
+    assert found.trials[0, 1:].min() > found.trials[0, 0] + 5
+
+
 @pytest.mark.slow
 def test_held_out_trials_know_how_many_states_there_are():
     """Two are too few for three true ones; every trial is scored once, by a fit that has not seen it."""

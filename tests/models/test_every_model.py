@@ -378,6 +378,18 @@ def test_categories_are_ranks_of_what_occurs():
     assert alike["concentration"].shape == (2, 2)
 
 
+def test_a_part_of_the_trials_has_the_categories_of_all():
+    """Once they are settled: a category that some trials lack changes the numbers of none."""
+    kind = MODELS["categorical_changepoint_2d"]
+    data = kind.prepare([[0, 0, 1, 1], [4, 4, 1, 1]])
+    options = kind.settled(data, {})
+
+    parts = [kind.inputs(data[[trial]], 2, options) for trial in range(2)]
+
+    assert [part["categories"].tolist() for part in parts] == [[[0, 0, 1, 1]], [[2, 2, 1, 1]]]
+    assert {part["concentration"].shape for part in parts} == {(2, 3)}
+
+
 def test_probabilities_of_categories_sum_to_one_with_many_states():
     """PyTau's do not, and its ELBO is infinite: at any point, for three states and more."""
     name = "categorical_changepoint_2d"
