@@ -63,7 +63,7 @@ def fit(
     """Fit one model; see `MethodKind.fit`."""
     progress("compile", 0, 0)
     engine = _Engine(programs_for(kind, data, n_states, options), settings, seed)
-    run, restarted = _go_on(checkpoint)
+    run = _go_on(checkpoint)
     if run is None:
         starts = kind.starts(data, n_states, options, engine.random(Purpose.STARTS))
         run = Run(tracks=engine.tracks(starts))
@@ -78,18 +78,20 @@ def fit(
             if checkpoint.stop_requested:
                 raise Interrupted(run.iteration)
     progress("draws", run.iteration, run.iteration)
-    return engine.finish(run, restarted=restarted)
+    return engine.finish(run, restarted=checkpoint.refused)
 
 
-def _go_on(checkpoint: CheckpointLike) -> tuple[Run | None, str | None]:
-    """The run of a checkpoint, where there is one; with it, why a checkpoint was passed over."""
+def _go_on(checkpoint: CheckpointLike) -> Run | None:
+    """The run of a checkpoint, where there is one that fits."""
     state = checkpoint.load()
     if state is None:
-        return None, checkpoint.refused
+        return None
     run = Run.from_state(state)
     if run is None:
-        return None, f"the checkpoint at iteration {state.iteration} does not fit this version"
-    return run, None
+        checkpoint.pass_over(
+            f"the checkpoint at iteration {state.iteration} does not fit this version"
+        )
+    return run
 
 
 @dataclass(frozen=True)

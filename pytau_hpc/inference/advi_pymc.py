@@ -82,7 +82,7 @@ def fit(
     progress("compile", 1, 1)
 
     fresh = State(**dict(zip(("arrays", "meta"), optimiser.state(), strict=True)), iteration=0)
-    run, restarted = _go_on(optimiser, checkpoint)
+    run = _go_on(optimiser, checkpoint)
     while True:
         before = run.number * iterations
         try:
@@ -131,8 +131,8 @@ def fit(
         **_versions(),
         **run.spread(),
     }
-    if restarted:
-        info["restarted"] = restarted
+    if checkpoint.refused:
+        info["restarted"] = checkpoint.refused
     elbo, elbo_se = run.best_elbo
     return Posterior(
         draws=draws,
@@ -331,16 +331,18 @@ class _Optimiser:
         return approximation_of(self._inference)
 
 
-def _go_on(optimiser: _Optimiser, checkpoint: CheckpointLike) -> tuple[_Restarts, str | None]:
-    """Go on from a checkpoint where there is one; with it, why a checkpoint was passed over."""
+def _go_on(optimiser: _Optimiser, checkpoint: CheckpointLike) -> _Restarts:
+    """Go on from a checkpoint, where there is one that fits."""
     state = checkpoint.load()
     if state is None:
-        return _Restarts(), checkpoint.refused
+        return _Restarts()
     own = {n: array for n, array in state.arrays.items() if not n.startswith("best.")}
-    if "elbos" not in state.meta or not optimiser.restore(replace(state, arrays=own)):
-        why = f"the checkpoint at iteration {state.iteration} does not fit this model's optimiser"
-        return _Restarts(), why
-    return _Restarts.of(state), None
+    if "elbos" in state.meta and optimiser.restore(replace(state, arrays=own)):
+        return _Restarts.of(state)
+    checkpoint.pass_over(
+        f"the checkpoint at iteration {state.iteration} does not fit this model's optimiser"
+    )
+    return _Restarts()
 
 
 def _constants(model: Any) -> dict[Any, Any]:

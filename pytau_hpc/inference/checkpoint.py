@@ -65,6 +65,7 @@ class CheckpointLike(Protocol):
     @property
     def stop_requested(self) -> bool: ...
     def load(self) -> State | None: ...
+    def pass_over(self, why: str) -> None: ...
     def due(self) -> bool: ...
     def save(
         self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], iteration: int
@@ -96,6 +97,10 @@ class NullCheckpoint:
     def load(self) -> State | None:
         return None
 
+    def pass_over(self, why: str) -> None:
+        """What was loaded is of no use to this fit, which starts from the beginning."""
+        self.refused = why
+
     def due(self) -> bool:
         return self.stop_requested
 
@@ -124,7 +129,7 @@ class Checkpoint(NullCheckpoint):
 
     Attributes
     ----------
-    refused : after `load`, why a sound checkpoint was not used (its fingerprint differs), else None
+    refused : after `load`, why a sound checkpoint was not used (its fingerprint differs, or `pass_over`), else None
     resumed_from : after `load`, the iteration that the fit goes on from; None where it starts from the beginning
     """
 
@@ -175,6 +180,10 @@ class Checkpoint(NullCheckpoint):
             )
         self.refused = refused
         return None
+
+    def pass_over(self, why: str) -> None:
+        super().pass_over(why)
+        self.resumed_from = None
 
     def due(self) -> bool:
         """Whether a checkpoint should be saved at this chunk boundary."""

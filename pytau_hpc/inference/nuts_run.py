@@ -201,9 +201,10 @@ def _go_on(
             raise ValueError("another number of chains, draws or parameters")
         restore(_below("sampler.", state), state.meta["sampler"])
     except (KeyError, ValueError) as error:
-        drawn.restarted = (
+        checkpoint.pass_over(
             f"the checkpoint at iteration {state.iteration} is not of this sampler: {error}"
         )
+        drawn.restarted = checkpoint.refused
         return
     drawn.done = state.iteration
     drawn.points.reshape(-1, drawn.points.shape[-1])[:kept] = state.arrays["points"]

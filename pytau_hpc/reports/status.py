@@ -162,14 +162,10 @@ def status_of(
         ),
         running=tuple(Running(**row) for row in summary.running(ledger, which)),
         behind=summary.behind(ledger) if counts[State.QUEUED] and which.is_all else 0,
-        waiting=tuple(summary.waiting_points(ledger, collected.reasons))
-        if which.is_all
-        else (),
+        waiting=tuple(summary.waiting_points(ledger, collected.reasons)) if which.is_all else (),
         unrun=sum(one.points for one in lists) if which.where is None else 0,
         not_converged=summary.not_converged(ledger, which) if counts[State.SUCCEEDED] else 0,
-        rate=summary.rate(ledger, time.time() if now is None else now)
-        if which.is_all
-        else None,
+        rate=summary.rate(ledger, time.time() if now is None else now) if which.is_all else None,
         used=used_so_far(ledger, time.time() if now is None else now),
         executor=summary.newest_executor(ledger),
         reachable=collected.reachable,

@@ -185,9 +185,11 @@ def test_a_state_that_is_not_this_models_starts_the_fit_over(tmp_path):
         {"loss": np.zeros(CHUNK), "0": np.zeros(3)}, {"names": ["mu"], "generators": {}}, CHUNK
     )
 
-    posterior = fit_counts(a_checkpoint(tmp_path, 2))
+    another = a_checkpoint(tmp_path, 2)
+    posterior = fit_counts(another)
 
     assert "does not fit" in str(posterior.info["restarted"])
+    assert another.resumed_from is None
     assert posterior.loss.size == ITERATIONS
 
 
