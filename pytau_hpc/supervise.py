@@ -50,9 +50,11 @@ class FitProcesses:
         if self._process is not None:
             self._process.close()
         if self._scratch is not None:
-            if exception[0] is None and not self._run.stop.asked:
-                warm_cache.pack(self._scratch, self._cache)
-            remove_scratch(self._scratch)
+            try:
+                if exception[0] is None and not self._run.stop.asked:
+                    warm_cache.pack(self._scratch, self._cache)
+            finally:
+                remove_scratch(self._scratch)
 
     def fit(self, point: Point) -> Mapping[str, Any]:
         """Have one point fitted; returns how it ended, also when the process died."""

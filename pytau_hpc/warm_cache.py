@@ -42,7 +42,9 @@ def cache_file(folder: Path, fits: Iterable[tuple[str, str]]) -> Path:
         *(_version(package) for package in _PACKAGES),
         *(f"{model}/{engine}" for model, engine in sorted(set(fits))),
     ]
-    return folder / f"{os.getuid()}-{hashlib.sha256(repr(what).encode()).hexdigest()[:16]}.tar.gz"
+    name = hashlib.sha256(repr(what).encode()).hexdigest()[:16]
+    # A folder for each user, closed to the others: a sweep may be worked on by a whole lab.
+    return folder / str(os.getuid()) / f"{name}.tar.gz"
 
 
 def unpack(archive: Path, scratch: Path) -> bool:
@@ -59,11 +61,12 @@ def unpack(archive: Path, scratch: Path) -> bool:
 
 def pack(scratch: Path, archive: Path) -> bool:
     """Make an archive of a scratch folder's compiled code, if there is none yet. Never an error: it only saves time."""
-    kept = [scratch / name for name in _KEPT if (scratch / name).is_dir()]
-    if archive.exists() or not kept or sum(map(_size, kept)) > _MOST_BYTES:
-        return False
     with contextlib.suppress(OSError, tarfile.TarError):
-        archive.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kept = [scratch / name for name in _KEPT if (scratch / name).is_dir()]
+        if archive.exists() or not kept or sum(map(_size, kept)) > _MOST_BYTES:
+            return False
+        archive.parent.parent.mkdir(parents=True, exist_ok=True)
+        archive.parent.mkdir(mode=0o700, exist_ok=True)
         with staged(archive) as temporary:
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             with tarfile.open(temporary, "w:gz", compresslevel=1) as tar:

@@ -275,6 +275,37 @@ def test_a_node_where_fits_cannot_begin_is_bad_unless_they_can_nowhere(study, el
         assert queries.bad_nodes(collected.ledger, now=NOON + 3 * 86400) == []
 
 
+def test_what_is_broken_on_every_node_by_now_is_no_nodes_fault(study):
+    """That both worked in the morning does not speak for either of them; without both nothing would ever run."""
+    sweep = a_sweep(study, n=8)
+    submission = sweep.submit(executor="slurm", driver=a_far_process())
+    for host, tasks in (("n417", submission.tasks[:4]), ("n418", submission.tasks[4:])):
+        first, *others = tasks
+        with sweep.run(submission, first.number, host=host, at=NOON - 3600) as run:
+            run.succeeds(first.points[0])
+        for task in others:
+            with sweep.run(submission, task.number, host=host) as run:
+                run.fails(task.points[0], kind=Kind.EXCEPTION)
+
+    with collect(sweep.dir, ask=False) as collected:
+        assert queries.bad_nodes(collected.ledger, now=NOON + 3600) == []
+
+
+def test_what_works_on_the_login_node_does_not_have_to_on_a_node(study):
+    """A try of some points here, before the rest is sent to the cluster."""
+    sweep = a_sweep(study, n=4)
+    here = sweep.submit(sweep.points[:1])
+    with sweep.run(here, host="login") as run:
+        run.succeeds(sweep.points[0])
+    submission = sweep.submit(sweep.points[1:], executor="slurm", driver=a_far_process())
+    for task in submission.tasks:
+        with sweep.run(submission, task.number, host="n417") as run:
+            run.fails(task.points[0], kind=Kind.EXCEPTION)
+
+    with collect(sweep.dir, ask=False) as collected:
+        assert queries.bad_nodes(collected.ledger, now=NOON + 3600) == []
+
+
 def test_a_run_that_ends_while_squeue_is_asked_has_had_its_last_word(study, monkeypatch):
     """The journals were read just before; a verdict would say that it vanished."""
     sweep = a_sweep(study, n=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,31 @@ def test_the_first_archive_stays(tmp_path, warm):
 
     assert not pack(warm, archive)
     assert archive.read_bytes() == before
+
+
+def test_users_of_one_sweep_have_folders_of_their_own(tmp_path, warm, monkeypatch):
+    """What the first one has closed to others is not in the way of the second one."""
+    first = cache_file(tmp_path / "cache", FITS)
+    pack(warm, first)
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+
+    second = cache_file(tmp_path / "cache", FITS)
+
+    assert first.parent.stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "cache").stat().st_mode & 0o055 == 0o055
+    assert second.parent != first.parent
+    assert second.parent.parent == first.parent.parent
+
+
+def test_a_cache_that_may_not_be_looked_at_is_no_error(tmp_path, warm, monkeypatch):
+    """The run that would end with it has succeeded."""
+
+    def refuse(path: Path, **how: bool) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+
+    assert not pack(warm, cache_file(tmp_path / "cache", FITS))
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602])

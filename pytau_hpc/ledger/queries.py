@@ -116,25 +116,30 @@ BAD_NODE_FAILURES, BAD_NODE_WITHIN_S, _BAD_NODE_MEMORY_S = 3, 60.0, 86400.0
 
 
 def bad_nodes(ledger: Ledger, *, now: float) -> list[str]:
-    """Nodes of a cluster on which fits only fail, and at once: nothing succeeded there since, and elsewhere it does."""
+    """Nodes of a cluster on which fits only fail, and at once: nothing succeeded there since, and elsewhere it does.
+
+    Elsewhere is another node of a cluster, lately, that is not such a node itself: what is broken on every node is
+    nobody's node's fault, and without all of them nothing would ever run.
+    """
     rows = ledger.connection.execute(
         "WITH recent AS (SELECT r.* FROM run r JOIN submission s ON s.uuid = r.submission "
         "  WHERE s.executor = 'slurm' AND r.started_at > :since), "
-        "good AS (SELECT host, max(ended_at) AS at FROM attempt WHERE outcome = 'succeeded' GROUP BY host), "
+        "good AS (SELECT a.host, max(a.ended_at) AS at FROM attempt a JOIN submission s ON s.uuid = a.submission "
+        "  WHERE a.outcome = 'succeeded' AND s.executor = 'slurm' GROUP BY a.host), "
         "dead AS (SELECT r.host, count(*) AS n FROM recent r LEFT JOIN good g USING (host) "
         "  WHERE r.started_at > coalesce(g.at, 0) "
         "  AND (ended = 'node' OR (ended IS NULL AND gone = 'node' AND last_seen_at - started_at < :within)) "
-        "  AND EXISTS (SELECT 1 FROM good other WHERE other.host != r.host) GROUP BY r.host), "
+        "  GROUP BY r.host), "
         "fast AS (SELECT a.host, count(*) AS n FROM attempt a JOIN recent USING (submission, task, run) "
         "  LEFT JOIN good g ON g.host = a.host WHERE a.started_at > coalesce(g.at, 0) "
         "  AND a.outcome = 'failed' AND a.said IN ('exception', 'no_space') "
-        "  AND a.ended_at - a.started_at < :within "
-        "  AND EXISTS (SELECT 1 FROM good other WHERE other.host != a.host) GROUP BY a.host), "
+        "  AND a.ended_at - a.started_at < :within GROUP BY a.host), "
         "unable AS (SELECT t.failed_on AS host, count(*) AS n FROM task t LEFT JOIN good g ON g.host = t.failed_on "
-        "  WHERE t.failed_at > :since AND t.failed_at > coalesce(g.at, 0) "
-        "  AND EXISTS (SELECT 1 FROM good other WHERE other.host != t.failed_on) GROUP BY t.failed_on) "
-        "SELECT host FROM (SELECT * FROM dead UNION ALL SELECT * FROM fast UNION ALL SELECT * FROM unable) "
-        "WHERE host IS NOT NULL GROUP BY host HAVING sum(n) >= :failures ORDER BY host",
+        "  WHERE t.failed_at > :since AND t.failed_at > coalesce(g.at, 0) GROUP BY t.failed_on), "
+        "bad AS (SELECT host FROM (SELECT * FROM dead UNION ALL SELECT * FROM fast UNION ALL SELECT * FROM unable) "
+        "  WHERE host IS NOT NULL GROUP BY host HAVING sum(n) >= :failures) "
+        "SELECT host FROM bad WHERE EXISTS "
+        "  (SELECT 1 FROM good WHERE at > :since AND host NOT IN (SELECT host FROM bad)) ORDER BY host",
         {
             "since": now - _BAD_NODE_MEMORY_S,
             "within": BAD_NODE_WITHIN_S,
