@@ -75,6 +75,29 @@ def parse(content: str | bytes, *, file: str) -> Document:
     )
 
 
+def value_of(text: str) -> Any:
+    """The value of a text that is a word, quoted text, a [list] or a {mapping} from end to end; else the text itself.
+
+    Comments, block lists and the like are for files: in a cell of a table, `NaCl #2` and `- 5` are what they say.
+    """
+    document = parse(text, file="")
+    if document.problems:
+        return text
+    first: Any = None
+    last: Any = None
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, (yaml.NodeEvent, yaml.CollectionEndEvent)):
+            first, last = first or event, event
+    if first is None:
+        return text
+    if isinstance(first, yaml.ScalarEvent):
+        whole = first.value == text if first.style is None else first.style in "'\""
+    else:
+        whole = isinstance(first, yaml.CollectionStartEvent) and bool(first.flow_style)
+    spans = (first.start_mark.index, last.end_mark.index) == (0, len(text))
+    return document.value if whole and spans else text
+
+
 def _decoded(content: str | bytes, file: str) -> tuple[str, Problem | None]:
     if len(content) > MAX_BYTES:
         return "", Problem(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import os
@@ -253,7 +254,7 @@ def test_mistakes_about_the_data_are_told_at_once_and_nothing_is_written(study: 
         study, text.replace("exclude: [{session: nobody}]\n", "  region: [gc, bla]\n")
     )
 
-    assert only_rule == ["this rule excludes nothing: no row has session nobody"]
+    assert only_rule == ["this rule cannot exclude session nobody: no row of the grid has it"]
     both = "2 sessions (SYN1_synthetic_260101_000000, SYN2_synthetic_260101_000000): "
     assert found == [
         both + "taste 7 does not exist; the session has 2: 0 to 1",
@@ -342,6 +343,17 @@ def test_sessions_are_named_by_the_spec_where_their_folder_is_wrong(study: Path)
         Session(name="AM1_a_201006", animal="AM1", date="201006", path="data/AM1_a_201006.csv"),
         Session(name="AM2_b", animal="AM2", date="201007", path="data/odd.csv"),
     )
+
+
+def test_a_name_in_the_spec_stands_for_one_that_no_result_could_lie_under(study: Path):
+    """Raw recordings may often not be renamed."""
+    a_series(study, "AN 02 (x)")
+    entry = '{path: "data/AN 02 (x).csv", session: AN02_x_260102, animal: AN02, date: "260102"}'
+
+    result = planned(study, SERIES.replace('"data/*.csv"', entry))
+
+    session = Session(name="AN02_x_260102", animal="AN02", date="260102", path="data/AN 02 (x).csv")
+    assert {point.session for point in result.points} == {session}
 
 
 @pytest.mark.parametrize("key", ["session", "animal", "date"])
@@ -537,23 +549,79 @@ def test_the_walkthrough_session_is_planned(study: Path, recordings: Path):
     assert planned(study, text).n_read == 0
 
 
+RECORDED = """\
+name: s
+data: {format: blech_hdf5, sessions: ["data/*"]}
+grid: {window_ms: [[0, 500]], bin_ms: [50], model: [single_taste_poisson], n_states: [2]}
+"""
+
+
+def a_recording(study: Path, name: str, **changes: Any) -> Path:
+    folder = study / "data" / name
+    size: dict[str, Any] = {"tastes": 1, "trials": 3, "regions": {"gc": 2}, "duration_ms": 500}
+    write_blech_session(folder, **{"seed": 1, "window_ms": (0, 500), **size, **changes})
+    return folder
+
+
 def test_a_folder_without_a_recording_is_named(study):
     """A glob passes over what is no session, and the plan says so."""
-    write_blech_session(
-        study / "data" / "AN01_x_260101_101500",
-        seed=1,
-        tastes=1,
-        trials=3,
-        regions={"gc": 2},
-        duration_ms=500,
-        window_ms=(0, 500),
-    )
+    a_recording(study, "AN01_x_260101_101500")
     (study / "data" / "AN02_x_260102_101500").mkdir()
-    (study / "s.yaml").write_text(
-        'name: s\ndata: {format: blech_hdf5, sessions: ["data/*"]}\n'
-        "grid: {window_ms: [[0, 500]], bin_ms: [50], model: [single_taste_poisson], n_states: [2]}\n"
-    )
 
-    result = plan(study / "s.yaml", study)
+    result = planned(study, RECORDED)
 
     assert any("AN02_x_260102_101500" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("pattern", ["data/*", "data/*/*.h5"])
+def test_a_folder_that_may_not_be_read_is_named(study, monkeypatch, pattern):
+    """So that nobody misses a session whose owner forgot to share it."""
+    a_recording(study, "AN01_x_260101_101500")
+    (study / "data" / "closed").mkdir()
+    _close(monkeypatch)
+
+    result = planned(study, RECORDED.replace("data/*", pattern))
+
+    assert [note for note in result.notes if "you may not read" in note and "closed" in note]
+
+
+def test_a_path_that_may_not_be_read_is_wrong_at_its_place(study, monkeypatch):
+    """Who names one folder means that folder."""
+    (study / "data" / "closed").mkdir(parents=True)
+    _close(monkeypatch)
+
+    with pytest.raises(SpecInvalid) as caught:
+        planned(study, RECORDED.replace("data/*", "data/closed"))
+
+    [problem] = caught.value.problems
+    assert "you may not read" in problem.message
+    assert problem.line == 2
+
+
+def _close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders called `closed` say no, also to root."""
+    listing = Path.iterdir
+
+    def iterdir(folder: Path) -> Any:
+        if folder.name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return listing(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+
+
+def test_what_a_recording_says_about_itself_is_read_again_when_it_changed(study):
+    """Also where the session is named by its file: the regions are in the `.info` beside it."""
+    folder = a_recording(study, "AN01_x_260101_101500", regions={"gc": 2, "bla": 2})
+    text = RECORDED.replace("data/*", "data/*/*.h5").replace("grid: {", "grid: {region: [gc], ")
+    first = planned(study, text)
+    info = folder / f"{folder.name}.info"
+    content = json.loads(info.read_text())
+    layout = content["electrode_layout"]
+    layout["gc"], layout["bla"] = layout["bla"], layout["gc"]
+    info.write_text(json.dumps(content))
+
+    second = planned(study, text)
+
+    assert second.n_read == 1
+    assert second.points[0].data_digest != first.points[0].data_digest

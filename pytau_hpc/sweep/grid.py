@@ -19,6 +19,9 @@ from pytau_hpc.sweep.document import Address
 MAX_ROWS = 5_000_000
 """More points than this are a mistake in the grid, and would not fit into memory."""
 
+_TOLD_VALUES = 8
+"""So many values of an axis are told where one was not found among them."""
+
 Row = tuple[Any, ...]
 
 
@@ -83,6 +86,7 @@ def expand(grid: Grid) -> tuple[Expansion, list[Mistake]]:
 
     rules, found = _rules(grid)
     mistakes += found
+    told = {mistake.address[1] for mistake in found}
     excluded = [0] * len(grid.exclude)
     matched = [0] * len(grid.exclude)
     rows: list[Row] = []
@@ -95,7 +99,7 @@ def expand(grid: Grid) -> tuple[Expansion, list[Mistake]]:
         else:
             rows.append(row)
     for index in rules:
-        if not matched[index]:
+        if not matched[index] and index not in told:
             mistakes.append(
                 Mistake(
                     address=("exclude", index),
@@ -193,7 +197,7 @@ def _zip_mistakes(grid: Grid) -> list[Mistake]:
 
 
 def _rules(grid: Grid) -> tuple[dict[int, list[tuple[int, frozenset[Any]]]], list[Mistake]]:
-    """The exclude rules that make sense, as (column, values) pairs."""
+    """The exclude rules as (column, values) pairs, where they name axes only; and each slip in any of them."""
     names = list(grid.axes)
     rules: dict[int, list[tuple[int, frozenset[Any]]]] = {}
     mistakes = []
@@ -221,7 +225,25 @@ def _rules(grid: Grid) -> tuple[dict[int, list[tuple[int, frozenset[Any]]]], lis
                 )
                 for name, value in rule.items()
             ]
+            for name, value in rule.items():
+                mistakes += _foreign_values(("exclude", number, name), value, grid.axes[name])
     return rules, mistakes
+
+
+def _foreign_values(address: Address, value: Any, axis: Sequence[Any]) -> list[Mistake]:
+    """Values of a rule that its axis does not have: what they were meant to leave out would be fitted."""
+    known = set(map(same_value, axis))
+    values = _one_or_more(value, axis)
+    name = str(address[-1])
+    return [
+        Mistake(
+            address=(*address, index) if values is value else address,
+            message=f"this rule cannot exclude {_pairs({name: one})}: no row of the grid has it",
+            help=_value_hint(name, one, axis),
+        )
+        for index, one in enumerate(values)
+        if same_value(one) not in known
+    ]
 
 
 def _one_or_more(value: Any, axis: Sequence[Any]) -> Sequence[Any]:
@@ -299,11 +321,18 @@ def _duplicates(
 
 
 def _pairs(row: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {canonical_json(value) if not isinstance(value, str) else value}"
-        for name, value in row.items()
-    )
+    return ", ".join(f"{name} {_text(value)}" for name, value in row.items())
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else canonical_json(value)
 
 
 def _axis_hint(name: str, grid: Grid) -> str:
     return did_you_mean(name, grid.axes) or f"axes: {', '.join(grid.axes)}"
+
+
+def _value_hint(name: str, value: Any, axis: Sequence[Any]) -> str:
+    hint = did_you_mean(value, map(str, axis)) if isinstance(value, str) else None
+    told = [_text(one) for one in axis[:_TOLD_VALUES]] + ["…"] * (len(axis) > _TOLD_VALUES)
+    return hint or f"values of `{name}`: {', '.join(told)}"

@@ -5,7 +5,8 @@ Called by `spec_checks`, after it has found the axes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pytau_hpc.errors import Problem, UserError
@@ -38,6 +39,24 @@ def problems_of_choices(
     return choices.problems
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Given:
+    """A value of an axis: where it stands in the spec, or in a file (`where`), and the included row that it is of."""
+
+    value: Any
+    address: Address
+    where: str = ""
+    row: Mapping[str, Any] | None = None
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.where}: " if self.where else ""
+
+    def below(self, key: str) -> Address:
+        """Where a part of the value stands; a cell of a file has no address of its own."""
+        return self.address if self.where else (*self.address, key)
+
+
 class _Choices(Findings):
     def __init__(
         self,
@@ -54,12 +73,32 @@ class _Choices(Findings):
         included = [include.values[axis] for include in self.include if axis in include.values]
         return [*self.axes.get(axis, ()), *included]
 
-    def _models(self) -> dict[str, ModelLike]:
-        names = [
-            name
-            for name in self._chosen("model")
-            if isinstance(name, str) and name in self.known.models
-        ]
+    def _given(self, axis: str) -> Iterator[_Given]:
+        """The same with their places. What is no axis of the grid is reported where the rows are made."""
+        for index, value in enumerate(self.axes.get(axis, ())):
+            yield _Given(value=value, address=("grid", axis, index))
+        for include in self.include:
+            if axis in include.values and axis in self.axes:
+                address = include.address if include.where else (*include.address, axis)
+                yield _Given(
+                    value=include.values[axis],
+                    address=address,
+                    where=include.where,
+                    row=include.values,
+                )
+
+    def _tell(self, axis: str, given: _Given, message: str) -> None:
+        if given.where:
+            self.note(given.address, f"{given.prefix}`{axis}` {message}")
+        else:
+            self.wrong(given.address[:2], Wrong(message, at=given.address[2:]))
+
+    def _models(self, row: Mapping[str, Any] | None = None) -> dict[str, ModelLike]:
+        """The models that are chosen anywhere, or for one included row."""
+        chosen = self._chosen("model")
+        if row is not None:
+            chosen = [row["model"]] if "model" in row else [*self.axes.get("model", ())]
+        names = [name for name in chosen if isinstance(name, str) and name in self.known.models]
         return {name: self.known.models[name] for name in names}
 
     def states(self) -> None:
@@ -75,16 +114,14 @@ class _Choices(Findings):
         common = fit.get("model_options")
         if isinstance(common, dict):
             for key, value in common.items():
-                self._option(("fit", "model_options", key), key, value)
-        for index, options in enumerate(self.axes.get("model_options", ())):
-            if not isinstance(options, dict):
-                self.wrong(
-                    ("grid", "model_options"),
-                    Wrong(f"must be a mapping, got {shown(options)}", at=(index,)),
-                )
+                address: Address = ("fit", "model_options", key)
+                self._option(address, key, value, _Given(value=value, address=address))
+        for given in self._given("model_options"):
+            if not isinstance(given.value, dict):
+                self._tell("model_options", given, f"must be a mapping, got {shown(given.value)}")
                 continue
-            for key, value in options.items():
-                self._option(("grid", "model_options", index, key), key, value)
+            for key, value in given.value.items():
+                self._option(given.below(key), key, value, given)
         settings = setting_names(self.known)
         for name in self.axes:
             if (
@@ -92,49 +129,49 @@ class _Choices(Findings):
                 and name not in settings
                 and name not in ("method", "model_options")
             ):
-                for index, value in enumerate(self.axes[name]):
-                    self._option(("grid", name, index), name, value)
+                for given in self._given(name):
+                    self._option(given.address, name, given.value, given)
 
-    def _option(self, address: Address, key: str, value: Any) -> None:
-        for name, model in self._models().items():
+    def _option(self, address: Address, key: str, value: Any, given: _Given) -> None:
+        prefix = given.prefix
+        for name, model in self._models(given.row).items():
             if key not in model.options:
                 known = ", ".join(model.options) or "none"
                 self.note(
                     address,
-                    f"model {name} has no option `{key}`; its options: {known}",
+                    f"{prefix}model {name} has no option `{key}`; its options: {known}",
                     at_key=True,
                 )
             elif not _same_kind(model.options[key], value):
                 default = model.options[key]
+                place = key if prefix else address_text(address)
                 self.note(
                     address,
-                    f"`{address_text(address)}` must be like its default {shown(default)}, got {shown(value)}",
+                    f"{prefix}`{place}` must be like its default {shown(default)}, got {shown(value)}",
                 )
             else:
                 try:
                     model.resolve_options({key: value})
                 except UserError as error:
-                    self.note(address, error.message, help=error.help)
+                    self.note(address, f"{prefix}{error.message}", help=error.help)
 
     def methods(self, fit: Mapping[str, Any]) -> None:
         """Settings of the methods, under `fit` and as axes: each value alone, then the rest together."""
         methods = [fit.get("method", "advi"), *self._chosen("method")]
         names = [name for name in methods if isinstance(name, str) and name in self.known.methods]
-        for index, name in enumerate(self.axes.get("method", ())):
-            if name not in names:
+        for one in self._given("method"):
+            if one.value not in names:
                 known = ", ".join(self.known.methods)
-                self.wrong(
-                    ("grid", "method"),
-                    Wrong(f"names no inference method: {shown(name)}; known: {known}", at=(index,)),
-                )
+                message = f"names no inference method: {shown(one.value)}; known: {known}"
+                self._tell("method", one, message)
         for name in dict.fromkeys(names):
             method = self.known.methods[name]
-            given: list[tuple[Address, str, Any]] = []
+            given: list[tuple[str, _Given]] = []
             for key, value in fit.items():
                 if key in NOT_SETTINGS:
                     continue
                 if key in method.settings:
-                    given.append((("fit", key), key, value))
+                    given.append((key, _Given(value=value, address=("fit", key))))
                 else:
                     known_keys = [*NOT_SETTINGS, *method.settings]
                     self.problems.append(
@@ -142,22 +179,25 @@ class _Choices(Findings):
                     )
             for key in self.axes:
                 if key in method.settings:
-                    values = self.axes[key]
                     given += [
-                        (("grid", key, index), key, value) for index, value in enumerate(values)
+                        (key, one)
+                        for one in self._given(key)
+                        if one.row is None or one.row.get("method", name) == name
                     ]
-            alone = [self._resolved(method, address, {key: value}) for address, key, value in given]
+            alone = [self._resolved(method, one, {key: one.value}) for key, one in given]
             if all(alone):
-                self._resolved(method, ("fit",), {key: value for _, key, value in reversed(given)})
+                together = {key: one.value for key, one in reversed(given)}
+                self._resolved(method, _Given(value=None, address=("fit",)), together)
 
-    def _resolved(self, method: Any, address: Address, settings: Mapping[str, Any]) -> bool:
+    def _resolved(self, method: Any, given: _Given, settings: Mapping[str, Any]) -> bool:
         """Whether a method takes these settings; reports why not."""
         try:
             method.resolve(settings)
         except UserError as error:
+            address = given.address
             place = address if address in self.document.values else address[:-1] or address
             for line in error.message.splitlines():
-                self.note(place, line, help=error.help)
+                self.note(place, f"{given.prefix}{line}", help=error.help)
             return False
         return True
 

@@ -86,10 +86,46 @@ def test_a_list_in_a_rule_means_any_of_its_values():
 def test_a_rule_that_matches_nothing_is_a_mistake():
     """It was meant to match something."""
     found = mistakes_of(
-        axes={"a": [1, 2], "b": [1]}, exclude=[{"a": 1}, {"a": 7}, {"b": True}, {"c": 1}]
+        axes={"a": [1, 2], "b": [1, 2]},
+        zip=[["a", "b"]],
+        exclude=[{"a": 1}, {"a": [], "b": 1}, {"a": 1, "b": 2}, {"c": 1}],
     )
 
     assert [one.address for one in found] == [("exclude", 3, "c"), ("exclude", 1), ("exclude", 2)]
+
+
+def test_each_value_of_a_rule_that_its_axis_does_not_have_is_a_mistake():
+    """Else what it was meant to leave out would be fitted, beside values that do match."""
+    axes = {"session": ["AN1_x_260101", "AN2_x_260102"], "n": [2, 3], "w": [[0, 5], [5, 9]]}
+
+    found = mistakes_of(
+        axes=axes,
+        exclude=[
+            {"session": ["AN1_x_260101", "AN2_x_260120"]},
+            {"n": [2, 9, True]},
+            {"session": "AN2_x_260102", "w": [0, 9]},
+            {"w": [[5, 9], [5, 8]]},
+        ],
+    )
+
+    assert [(one.address, one.help) for one in found] == [
+        (("exclude", 0, "session", 1), "did you mean `AN2_x_260102`?"),
+        (("exclude", 1, "n", 1), "values of `n`: 2, 3"),
+        (("exclude", 1, "n", 2), "values of `n`: 2, 3"),
+        (("exclude", 2, "w"), "values of `w`: [0,5], [5,9]"),
+        (("exclude", 3, "w", 1), "values of `w`: [0,5], [5,9]"),
+    ]
+    assert (
+        found[0].message
+        == "this rule cannot exclude session AN2_x_260120: no row of the grid has it"
+    )
+
+
+def test_a_rule_with_a_slip_still_excludes_the_rest():
+    """So that an included row is not called a duplicate as well."""
+    found = mistakes_of(axes={"a": [1, 2]}, exclude=[{"a": [1, 7]}], include=[row(a=1)])
+
+    assert [one.address for one in found] == [("exclude", 0, "a", 1)]
 
 
 def test_included_rows_come_last_and_must_give_every_axis():

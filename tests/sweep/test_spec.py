@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import csv
 import dataclasses
 import json
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from pytau_hpc.errors import Problem, SpecInvalid
 from pytau_hpc.models import MODELS
 from pytau_hpc.plan import KNOWN
+from pytau_hpc.sweep.include import rows_of
 from pytau_hpc.sweep.resources import Request, RetrySettings
 from pytau_hpc.sweep.spec import Spec, checked_spec, read_spec
 from pytau_hpc.yaml_strict import parse
@@ -248,7 +250,8 @@ def test_a_mistake_is_named_at_its_address(old: str, new: str, path: str, words:
         ("zip: [taste, n_states]", "zip", "list of groups"),
         ("zip: [[bin_ms, n_states]]", "zip[0]", "equally many"),
         ("zip: [[session, n_states]]", "zip[0]", "cannot be zipped"),
-        ("exclude: [{n_states: 9}]", "exclude[0]", "excludes nothing"),
+        ("exclude: [{n_states: 9}]", "exclude[0].n_states", "no row of the grid has it"),
+        ("exclude: [{n_states: [2, 9]}]", "exclude[0].n_states[1]", "no row of the grid has it"),
         ("exclude: [{n_state: 2}]", "exclude[0].n_state", "not an axis"),
         ("exclude: [{n_states: two}]", "exclude[0].n_states", "whole number"),
         ("exclude: [{}]", "exclude[0]", "everything"),
@@ -326,6 +329,48 @@ def test_rows_of_a_csv_file_are_included(tmp_path: Path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("4", 4),
+        ('"4"', "4"),
+        ("'it''s'", "it's"),
+        ("null", None),
+        ("[0, 1000]", [0, 1000]),
+        ("{a: [1]}", {"a": [1]}),
+        ("sweet water", "sweet water"),
+        ("NaCl #2", "NaCl #2"),
+        ('"NaCl" #2', '"NaCl" #2'),
+        ("[0, 1000] # ms", "[0, 1000] # ms"),
+        ("# 2", "# 2"),
+        ("a: 1", "a: 1"),
+        ("- a", "- a"),
+        ("? a", "? a"),
+        ("---", "---"),
+        ("--- 4", "--- 4"),
+        ("4\n---", "4\n---"),
+        ("...", "..."),
+        ("|", "|"),
+        (">-", ">-"),
+        ("two\nlines", "two\nlines"),
+        ("*a", "*a"),
+        ("!!int 4", "!!int 4"),
+        ("%a", "%a"),
+        ("[a", "[a"),
+    ],
+)
+def test_a_cell_that_is_not_one_value_from_end_to_end_is_text(
+    tmp_path: Path, cell: str, value: object
+):
+    """Else another taste than the one that is written would be fitted."""
+    with (tmp_path / "extra.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["taste"], [cell]])
+
+    [row], problems = rows_of("extra.csv", tmp_path, parse("", file="spec.yaml"))
+
+    assert (row.values, problems) == ({"taste": value}, [])
+
+
 def test_mistakes_in_a_csv_file_are_named_with_their_line(tmp_path: Path):
     """The spec's line says which file, the message which line of it."""
     (tmp_path / "extra.csv").write_text(
@@ -338,6 +383,37 @@ def test_mistakes_in_a_csv_file_are_named_with_their_line(tmp_path: Path):
     assert any("extra.csv line 2: `n_states` must be at least 2" in message for message in found)
     assert any("extra.csv line 3: this row is in the grid already" in message for message in found)
     assert any("extra.csv line 4: 2 cells" in message for message in found)
+
+
+def test_methods_options_and_settings_of_included_rows_are_checked_too(tmp_path: Path):
+    """Written out or in a file: all at once, with the words and the place that they have in the grid."""
+    (tmp_path / "extra.csv").write_text("n_states,method,model_options,draws\n7,advy,b,x\n")
+    text = """\
+name: included
+data: {format: synthetic}
+grid: {model: single_taste_poisson, n_states: [2], method: [advi], model_options: [{}], draws: [10]}
+include:
+  - {n_states: 4, method: nutz, model_options: abc, draws: 10}
+  - {n_states: 5, method: [nuts], model_options: {nope: 1}, draws: 10}
+  - {n_states: 6, method: advi, model_options: {}, draws: many}
+  - extra.csv
+"""
+
+    found = problems_of(text, tmp_path)
+
+    told = [(one.path, one.message.split(";")[0]) for one in found]
+    assert told[:4] == [
+        ("include[0].method", "`include[0].method` names no inference method: `nutz`"),
+        ("include[0].model_options", "`include[0].model_options` must be a mapping, got `abc`"),
+        ("include[1].method", '`include[1].method` names no inference method: `["nuts"]`'),
+        ("include[1].model_options.nope", "model single_taste_poisson has no option `nope`"),
+    ]
+    assert told[4][0] == "include[2].draws"
+    assert sorted(message for path, message in told[5:] if path == "include[3]") == [
+        "extra.csv line 2: `method` names no inference method: `advy`",
+        "extra.csv line 2: `model_options` must be a mapping, got `b`",
+    ]
+    assert len(told) == 7
 
 
 def test_options_belong_to_every_model_of_the_grid():
