@@ -18,6 +18,7 @@ from typing import Any
 
 from pytau_hpc.data import Reader, Values
 from pytau_hpc.data.facts import Facts
+from pytau_hpc.data.sessions import unreadable_folders
 from pytau_hpc.errors import BadData, Problem
 from pytau_hpc.files import canonical_json, write_atomic
 from pytau_hpc.sweep.document import Address
@@ -37,18 +38,13 @@ def find_sessions(
     """The sessions that a spec names, with what it says about them; and what is wrong with them."""
     problems: list[Problem] = []
     plain = [entry.path for entry in spec.sessions if not _overrides(entry)]
-    found: list[Session] = []
+    named: list[Session] = []
 
     def note(address: Address, error: BadData) -> None:
         for line in error.message.splitlines():
             problems.append(spec.document.problem(address, line, help=error.help))
 
-    try:
-        if plain or not reader.on_disk:
-            found += reader.sessions(plain, base, spec.data_options, study=study)
-    except BadData as error:
-        note(("data", "sessions"), error)
-    # What `animals` and `dates` say is about the sessions above; an entry speaks for itself.
+    # What `animals` and `dates` say is about the sessions that patterns find; an entry speaks for itself.
     options = {
         key: value for key, value in spec.data_options.items() if key not in ("animals", "dates")
     }
@@ -57,15 +53,19 @@ def find_sessions(
             continue
         address: Address = ("data", "sessions", index)
         try:
-            [*matches] = reader.sessions([entry.path], base, options, study=study)
+            named += reader.sessions(
+                [entry.path], base, options, study=study, called=_overrides(entry)
+            )
         except BadData as error:
             note(address, error)
-            continue
-        if entry.session and len(matches) > 1:
-            message = f"`{entry.path}` matches {len(matches)} sessions; only one can be called {entry.session}"
-            problems.append(spec.document.problem(address, message))
-            continue
-        found += [dataclasses.replace(one, **_overrides(entry)) for one in matches]
+    found: list[Session] = []
+    try:
+        if plain or not reader.on_disk:
+            known = {Path(os.path.abspath(study / one.path)) for one in named if one.path}
+            found += reader.sessions(plain, base, spec.data_options, study=study, without=known)
+    except BadData as error:
+        note(("data", "sessions"), error)
+    found += named
     problems += _twice(spec, found)
     return found, problems
 
@@ -73,24 +73,35 @@ def find_sessions(
 def passed_over(
     spec: Spec, reader: Reader, base: Path, study: Path, sessions: Sequence[Session]
 ) -> tuple[str, ...]:
-    """A note about folders that a glob matches and that hold no session, so that nobody misses one unnoticed."""
+    """Notes about folders where a glob found no session, or might not look, so that nobody misses one unnoticed."""
+    if not reader.on_disk:
+        return ()
     used = [study / session.path for session in sessions if session.path]
     folders = {
         Path(os.path.abspath(match))
         for entry in spec.sessions
-        for match in glob.glob(str(base / entry.path), recursive=True)
+        for match in glob.glob(str(base / Path(entry.path).expanduser()), recursive=True)
         if os.path.isdir(match)
     }
-    empty = sorted(
-        folder.name
-        for folder in folders
-        if not any(path == folder or path.is_relative_to(folder) for path in used)
-    )
-    if not empty or not reader.on_disk:
-        return ()
-    named = ", ".join(empty[:3]) + (", …" if len(empty) > 3 else "")
+    closed = {
+        folder
+        for entry in spec.sessions
+        for folder in unreadable_folders(entry.path, base, reader.suffixes)
+    }
     kinds = " or ".join(reader.suffixes)
-    return (f"passed over without a {kinds} file: {named}",)
+    notes = []
+    for why, those in (
+        (f"passed over without a {kinds} file", folders - closed),
+        ("passed over, since you may not read it", closed),
+    ):
+        names = sorted(
+            folder.name
+            for folder in those
+            if not any(path == folder or path.is_relative_to(folder) for path in used)
+        )
+        if names:
+            notes.append(f"{why}: {', '.join(names[:3])}" + (", …" if len(names) > 3 else ""))
+    return tuple(notes)
 
 
 def _overrides(entry: Any) -> dict[str, str]:
@@ -237,17 +248,24 @@ Files = tuple[tuple[str, int, int], ...]
 
 
 def files_of(reader: Reader, session: Session) -> Files | None:
-    """Names, sizes and times (ns) of the files that a session's arrays come from; None where there are none."""
+    """Names, sizes and times (ns) of the files that a session's arrays come from; None where there are none.
+
+    The `.info` files beside a session's file count too: its reader takes tastes and regions from there.
+    """
     if not session.path:
         return None
     path = Path(session.path)
     found = []
     try:
-        paths = sorted(path.iterdir()) if path.is_dir() else [path]
-        for one in paths:
-            if one.suffix.lower() in (*reader.suffixes, ".info"):
-                status = one.stat()
-                found.append((one.name, status.st_size, status.st_mtime_ns))
+        if path.is_dir():
+            kinds = (*reader.suffixes, ".info")
+            files = [one for one in path.iterdir() if one.suffix.lower() in kinds]
+        else:
+            beside = os.listdir(path.parent)
+            files = [path, *(path.parent / one for one in beside if one.lower().endswith(".info"))]
+        for one in sorted(files):
+            status = one.stat()
+            found.append((one.name, status.st_size, status.st_mtime_ns))
     except OSError:
         return None
     return tuple(found)

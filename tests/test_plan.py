@@ -625,3 +625,19 @@ def test_what_a_recording_says_about_itself_is_read_again_when_it_changed(study)
 
     assert second.n_read == 1
     assert second.points[0].data_digest != first.points[0].data_digest
+
+
+def test_a_session_that_an_entry_names_is_not_found_a_second_time(study: Path):
+    """A glob may match its folder or its file too: what the entry says stands."""
+    a_recording(study, "AN01_x_260101_101500")
+    a_recording(study, "AN 02", seed=2)
+    a_recording(study, "AN 03", seed=3)
+    entries = (
+        '"data/*", {path: data/AN 02, session: AN02_x, animal: AN02},'
+        " {path: data/AN 03/AN 03.h5, session: AN03_x, animal: AN03}"
+    )
+
+    result = planned(study, RECORDED.replace('"data/*"', entries))
+
+    names = {point.session.name for point in result.points}
+    assert names == {"AN01_x_260101_101500", "AN02_x", "AN03_x"}

@@ -7,7 +7,7 @@ in `pytau_hpc.data` lists them all.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -192,6 +192,8 @@ class Reader:
         options: Mapping[str, Any] | None = None,
         *,
         study: Path | None = None,
+        called: Mapping[str, str] | None = None,
+        without: Collection[Path] = (),
     ) -> list[Session]:
         """The sessions that patterns find, in natural order of their names.
 
@@ -200,6 +202,8 @@ class Reader:
         patterns : globs or paths, relative to `base`; ignored by a format without files
         base : folder of the spec
         study : folder that `Session.path` is relative to; `base` where not given
+        called : name, animal or date to go by, instead of what the names on disk say; only for files
+        without : absolute paths of sessions that are known already, and not found a second time
 
         Raises
         ------
@@ -218,6 +222,8 @@ class Reader:
             folders=self.folders,
             animals=resolved["animals"],
             dates=resolved["dates"],
+            called=called,
+            without=without,
             study=study,
         )
 

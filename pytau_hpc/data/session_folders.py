@@ -115,13 +115,13 @@ def one_session(
 def _found_in(reader: Reader, top: Path) -> list[_Found]:
     found = []
     for folder in _folders(top):
-        if files_in(folder, reader.suffixes):
+        if _holds_a_session(reader, folder):
             found.append(_by_its_name(folder))
         else:
             found += [
                 _below_animal(inner, folder.name)
                 for inner in _folders(folder)
-                if files_in(inner, reader.suffixes)
+                if _holds_a_session(reader, inner)
             ]
     return sorted(found, key=lambda one: natural_key(one.name))
 
@@ -162,13 +162,23 @@ def _named(path: Path, animal: str | None, date: str | None) -> _Found:
 
 
 def _session(reader: Reader, found: _Found, study: Path) -> Session:
-    [session] = reader.sessions([str(found.path)], found.path.parent, {}, study=study)
     for what, name in (("session", found.name), ("animal", found.animal)):
         if (why := name_problem(name)) is not None:
             raise BadData(
                 f"{found.path}: the {what}'s name {name!r} {why}, and results would lie under it"
             )
-    return dataclasses.replace(session, name=found.name, animal=found.animal, date=found.date)
+    called = {"name": found.name, "animal": found.animal, "date": found.date}
+    [session] = reader.sessions(
+        [str(found.path)], found.path.parent, {}, study=study, called=called
+    )
+    return session
+
+
+def _holds_a_session(reader: Reader, folder: Path) -> bool:
+    try:
+        return bool(files_in(folder, reader.suffixes))
+    except BadData:
+        return False  # not ours to read
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -7,10 +7,11 @@ a path. Opens no file. Called by `Reader.sessions`.
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pytau_hpc.errors import BadData, did_you_mean
@@ -51,12 +52,20 @@ def name_problem(name: str) -> str | None:
 
 
 def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Files of a folder with one of the suffixes, in natural order; hidden ones are nobody's session."""
-    found = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
-    ]
+    """Files of a folder with one of the suffixes, in natural order; hidden ones are nobody's session.
+
+    Raises
+    ------
+    BadData : you may not read the folder
+    """
+    try:
+        found = [
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+        ]
+    except PermissionError as error:
+        raise BadData(f"you may not read {folder}") from error
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
@@ -65,12 +74,15 @@ def only_file(path: Path, suffixes: Sequence[str]) -> Path:
 
     Raises
     ------
-    BadData : nothing there, or several files
+    BadData : nothing there, several files, or you may not read it
     """
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise BadData(f"{path} does not exist")
+    try:
+        if path.is_file():
+            return path
+        if not path.is_dir():
+            raise BadData(f"{path} does not exist")
+    except PermissionError as error:  # a folder above it is closed
+        raise BadData(f"you may not read {path}") from error
     found = files_in(path, suffixes)
     kinds = " or ".join(suffixes)
     if not found:
@@ -92,6 +104,8 @@ def find_sessions(
     folders: bool,
     animals: Mapping[str, str],
     dates: Mapping[str, str],
+    called: Mapping[str, str] | None = None,
+    without: Collection[Path] = (),
     study: Path | None = None,
 ) -> list[Session]:
     """Sessions that the patterns match, in natural order of their names.
@@ -102,6 +116,8 @@ def find_sessions(
     suffixes : how the format's files end; other files are passed over by a glob
     folders : whether a folder with one such file is a session
     animals, dates : by session name, what overrides the name's own fields
+    called : name, animal or date of every session found, as somebody said; stands before all else
+    without : absolute paths of sessions that are known already, and not found a second time
     study : `Session.path` is relative to it (default `base`), absolute where the data lie elsewhere
 
     Raises
@@ -121,11 +137,15 @@ def find_sessions(
         paths += matched
         problems += [problem] if problem else []
 
-    unique = dict.fromkeys(paths)
+    known = {*without, *(path.parent for path in without if path.is_file())}
+    unique = dict.fromkeys(
+        path for path in paths if path not in known and path.parent not in without
+    )
     # `data/**` matches a folder and the file in it: that is one session, the folder.
     kept = [path for path in unique if not (path.is_file() and folders and path.parent in unique)]
 
     sessions: list[Session] = []
+    names: list[str] = []
     for path in kept:
         try:
             only_file(path, suffixes)
@@ -139,11 +159,19 @@ def find_sessions(
             date=str(dates.get(name, date_of(name))),
             path=path.relative_to(study).as_posix() if path.is_relative_to(study) else str(path),
         )
+        names.append(name)
+        # Results lie under what is said, so that raw recordings need not be renamed for it.
+        session = dataclasses.replace(session, **(called or {}))
         sessions.append(session)
-        problems += _naming_problems(session, path)
+        problems += _naming_problems(session, path, called or {})
 
-    problems += _collisions(sessions)
-    names = [session.name for session in sessions]
+    if called and "name" in called and len(sessions) > 1:
+        matched_by = ", ".join(f"`{pattern}`" for pattern in patterns)
+        problems.append(
+            f"{matched_by} matches {len(sessions)} sessions; only one can be called {called['name']}"
+        )
+    else:
+        problems += _collisions(sessions)
     problems += _unused("animals", animals, names) + _unused("dates", dates, names)
     if problems:
         raise BadData("\n".join(dict.fromkeys(problems)))
@@ -156,22 +184,51 @@ def _matches(
     """Usable paths of one pattern, or why there are none."""
     pattern = str(Path(pattern).expanduser())
     literal = base / pattern
-    # A real name wins over its meaning as a glob: folders called `AM[1]` exist.
-    if literal.exists():
-        found = [literal]
-    else:
-        # Path.glob takes no absolute patterns and would find hidden files.
-        found = [base / match for match in glob.glob(pattern, root_dir=base, recursive=True)]
-    paths = [_absolute(path) for path in found]
-    usable = [path for path in paths if _is_session(path, suffixes, folders)]
+    try:
+        # A real name wins over its meaning as a glob: folders called `AM[1]` exist.
+        if literal.exists():
+            found = [literal]
+        else:
+            # Path.glob takes no absolute patterns and would find hidden files.
+            found = [base / match for match in glob.glob(pattern, root_dir=base, recursive=True)]
+        paths = [_absolute(path) for path in found]
+        nowhere = "" if paths else _where_it_ends(literal)
+    except PermissionError as error:  # a folder above all that could match is closed
+        return [], f"`{pattern}`: you may not read {error.filename or literal}"
+    usable, closed = [], []
+    for path in paths:
+        try:
+            if _is_session(path, suffixes, folders):
+                usable.append(path)
+        except (BadData, PermissionError):
+            closed.append(path)
     if usable:
         return sorted(usable, key=lambda path: natural_key(str(path))), None
     kinds = " or ".join(suffixes)
+    if closed:
+        also = f" and {len(closed) - 1} more" if len(closed) > 1 else ""
+        return [], f"`{pattern}`: you may not read {closed[0]}{also}"
     if paths:
         what = f"a {kinds} file" + (f" or a folder that holds a {kinds} file" if folders else "")
         also = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         return [], f"`{pattern}` matches {paths[0]}{also}, but nothing there is {what}"
-    return [], f"`{pattern}` matches nothing: {_where_it_ends(literal)}"
+    return [], f"`{pattern}` matches nothing: {nowhere}"
+
+
+def unreadable_folders(pattern: str, base: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Folders that a glob matches, or would have looked into, and that you may not read."""
+    relative = Path(pattern).expanduser()
+    found: dict[Path, None] = {}
+    for part in (relative, *relative.parents):
+        if glob.has_magic(str(part)):
+            for match in glob.glob(str(part), root_dir=base, recursive=True):
+                folder = _absolute(base / match)
+                try:
+                    if os.path.isdir(folder):
+                        files_in(folder, suffixes)
+                except BadData:
+                    found[folder] = None
+    return list(found)
 
 
 def _is_session(path: Path, suffixes: Sequence[str], folders: bool) -> bool:
@@ -192,17 +249,19 @@ def _where_it_ends(target: Path) -> str:
     return f"looked for {target}"
 
 
-def _naming_problems(session: Session, path: Path) -> list[str]:
+def _naming_problems(session: Session, path: Path, called: Mapping[str, str]) -> list[str]:
     found = []
     allowed = "letters, digits, . _ - + are allowed"
     if (why := name_problem(session.name)) is not None:
         found.append(
-            f"{path}: the session's name {why}, and its results would lie under that name ({allowed}); rename it"
+            f"{path}: the session's name {why}, and its results would lie under that name ({allowed}); "
+            "rename it, or say in the spec what to call it: {path: …, session: NAME}"
         )
     elif (why := name_problem(session.animal)) is not None:
+        how = "animal: NAME" if called else f"animals: {{{session.name}: NAME}}"
         found.append(
             f"{path}: the animal's name {session.animal!r} {why} ({allowed}); "
-            f"say which animal it is: animals: {{{session.name}: NAME}}"
+            f"say which animal it is: {how}"
         )
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytau_hpc.data import READERS
+from pytau_hpc.data.session_folders import sessions_below
 from pytau_hpc.data.sessions import date_of, name_problem, natural_key
 from pytau_hpc.errors import BadData
 
@@ -22,6 +25,19 @@ def a_folder(study: Path, path: str, *files: str) -> Path:
     for name in files or ("spikes.h5",):
         (folder / name).touch()
     return folder
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """Folders called `closed` are somebody else's, also to root, to whom no folder says no."""
+    listing = Path.iterdir
+
+    def iterdir(folder: Path):
+        if folder.name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return listing(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
 
 
 def found(study: Path, *patterns: str, **options):
@@ -69,6 +85,40 @@ def test_a_folder_and_its_file_are_one_session(tmp_path):
     a_folder(tmp_path, "data/AM1")
 
     assert [session.path for session in found(tmp_path, "data/**", "data/AM1")] == ["data/AM1"]
+
+
+def test_a_glob_passes_over_a_folder_that_may_not_be_read(tmp_path, closed):
+    """A colleague's folder lies among those of the study."""
+    a_folder(tmp_path, "data/AM1")
+    a_folder(tmp_path, "data/closed")
+
+    assert [session.name for session in found(tmp_path, "data/*")] == ["AM1"]
+    assert [one.name for one in sessions_below(BLECH, tmp_path / "data", study=tmp_path)] == ["AM1"]
+
+
+@pytest.mark.parametrize("pattern", ["data/closed", "data/c*", "data/closed/x/*", "data/closed/x"])
+def test_what_may_not_be_read_is_an_error_where_nothing_else_is_meant(tmp_path, closed, pattern):
+    """With the folder, and no traceback."""
+    a_folder(tmp_path, "data/closed")
+
+    with pytest.raises(BadData, match=r"you may not read .*/data/closed"):
+        found(tmp_path, pattern)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("mode", [0o000, 0o400])
+@pytest.mark.parametrize("pattern", ["data/*", "data/*/*.h5", "data/**"])
+def test_a_folder_without_its_permissions_is_passed_over(tmp_path, mode, pattern):
+    """Neither may be listed, or listed but not entered."""
+    a_folder(tmp_path, "data/AM1")
+    folder = a_folder(tmp_path, "data/closed")
+    folder.chmod(mode)
+    try:
+        assert len(found(tmp_path, pattern)) == 1
+        with pytest.raises(BadData, match="you may not read"):
+            found(tmp_path, "data/closed/spikes.h5")
+    finally:
+        folder.chmod(0o700)
 
 
 def test_data_outside_the_study_have_absolute_paths(tmp_path):
@@ -156,6 +206,37 @@ def test_an_animal_cannot_lead_out_of_the_study(tmp_path):
 
     with pytest.raises(BadData, match="animal's name"):
         found(tmp_path, "data/*", animals={"rec": "../../etc"})
+
+
+def test_a_name_that_is_told_counts_and_not_that_of_the_folder(tmp_path):
+    """Raw recordings may often not be renamed."""
+    a_folder(tmp_path, "data/_rec 7")
+    called = {"name": "AM7_260102", "animal": "AM7"}
+
+    [session] = BLECH.sessions(["data/*"], tmp_path, called=called)
+    [below] = sessions_below(
+        BLECH, a_folder(tmp_path, "data/_rec"), study=tmp_path, animal="AM7", date="260102"
+    )
+
+    assert (session.name, session.animal) == ("AM7_260102", "AM7")
+    assert (below.name, below.animal, below.date) == ("AM7__rec", "AM7", "260102")
+
+
+def test_an_animal_that_nobody_told_is_asked_for(tmp_path):
+    """The session has a name, but the folder's own name does not say whose it is."""
+    a_folder(tmp_path, "data/rec 7")
+
+    with pytest.raises(BadData, match=r"'rec 7' contains ' ' .* animal: NAME"):
+        BLECH.sessions(["data/*"], tmp_path, called={"name": "AM7_260102"})
+
+
+def test_one_name_is_not_for_two_sessions(tmp_path):
+    """Their results would lie in one folder."""
+    a_folder(tmp_path, "data/a")
+    a_folder(tmp_path, "data/b")
+
+    with pytest.raises(BadData, match=r"matches 2 sessions; only one can be called AM7"):
+        BLECH.sessions(["data/*"], tmp_path, called={"name": "AM7"})
 
 
 def test_two_sessions_of_one_name_are_refused(tmp_path):
