@@ -13,8 +13,8 @@ the same data.
 Sizes are trials × neurons × bins × states. Models without trials or neurons get one of them; a dimension is a neuron,
 there are as many categories as neurons, and two tastes share the trials. All states have at least three bins.
 
-``results/all_models.jsonl`` beside this file holds the cells computed so far (two cores, a PyTensor without BLAS); go
-on with it, or compute your own.
+``results/all_models.jsonl`` beside this file holds all of them (two cores, a PyTensor without BLAS; those of engine
+pymc at size small from before its data were constants, which costs it up to a third).
 
 `--table` prints a table in Markdown, of the cells that both engines have: how much better the ELBO of engine jax is,
 in nats (median of the seeds, its standard error, and the least of them); CPU seconds of a fit, compilation included,
