@@ -6,6 +6,7 @@ follows from what is asked for, so the same call goes on where it stopped. Calle
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from pytau_hpc.data.session_folders import sessions_below
 from pytau_hpc.errors import BadData, UserError
 from pytau_hpc.executors.profile import find_profile
 from pytau_hpc.files import canonical_json, sha256_text, write_atomic
-from pytau_hpc.one_point import as_spelt, default_taste
+from pytau_hpc.one_point import default_taste
 from pytau_hpc.plan import plan
 from pytau_hpc.prepare import Order, Prepared
 from pytau_hpc.pytau_words import (
@@ -205,11 +206,12 @@ def _grid(param_grid: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 def _spelt(regions: Sequence[Any], session: Session, study: Path) -> list[str]:
     """The regions that are asked for, as a session spells them."""
-    try:
-        known = READERS[_FORMAT].values(located(session, study), {}).regions
-    except BadData:
-        known = ()  # `plan` says why, with all else that is wrong
-    return [*dict.fromkeys("all" if one is None else as_spelt(str(one), known) for one in regions)]
+    asked = ["all" if one is None else str(one) for one in regions]
+    # A session that cannot be read: `plan` says why, with all else that is wrong.
+    with contextlib.suppress(BadData):
+        known = READERS[_FORMAT].values(located(session, study), {})
+        asked = [known.spelt(one) for one in asked]
+    return [*dict.fromkeys(asked)]
 
 
 def _spell_as_each_does(

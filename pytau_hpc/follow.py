@@ -24,16 +24,13 @@ from pytau_hpc.logs import (
     files_of,
     look,
 )
+from pytau_hpc.pace import pause_s
 from pytau_hpc.sweep.journal import Event
 from pytau_hpc.sweep.run_dir import SweepDir
 from pytau_hpc.sweep.state import State
 
 #: How often new lines are looked for, and how often the state of the point.
 POLL_S, LOOK_EVERY_S = 0.3, 5.0
-#: A look at a huge sweep takes time: at most this share of it.
-LOOK_SHARE = 0.05
-#: And however long a look took, the next one comes after this.
-LONGEST_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +76,7 @@ def follow(
     point_id = seen.row["point_id"]
     reader: _Reader | None = None
     while True:
-        spent = clock() - began
-        until = clock() + min(max(LOOK_EVERY_S, spent / LOOK_SHARE), LONGEST_PAUSE_S)
+        until = clock() + pause_s(clock() - began, LOOK_EVERY_S)
         entry = seen.entries[-1] if seen.entries else None
         if entry is not None and entry.run is not None:
             if reader is not None and reader.differs(entry):

@@ -67,7 +67,7 @@ class OneSession:
 
     def selection(self, taste: int | str, region: str, laser: str) -> Selection:
         """A selection with its region spelt as the session spells it, so that ``GC`` and ``gc`` are one fit."""
-        return Selection(taste=taste, region=as_spelt(region, self.values().regions), laser=laser)
+        return Selection(taste=taste, region=self.values().spelt(region), laser=laser)
 
     def point(
         self,
@@ -174,14 +174,6 @@ def preprocessed(
     return preprocess(recording, preprocessing, rng)
 
 
-def as_spelt(region: str, known: Sequence[str]) -> str:
-    """A region as the session spells it, where only upper and lower case differ; else as it is given."""
-    if region in known:
-        return region
-    alike = [one for one in known if one.casefold() == str(region).casefold()]
-    return alike[0] if len(alike) == 1 else region
-
-
 def default_taste(model: Any) -> int | str:
     """The taste where nobody says which: the first, or all for a model that takes all."""
     takes_all = isinstance(model, str) and model in MODELS and MODELS[model].dims[0] == "taste"
@@ -218,4 +210,4 @@ def _as_one(problems: Sequence[Problem], kind: type[UserError] = UserError) -> U
     return kind("\n".join(dict.fromkeys(lines)))
 
 
-__all__ = ["OneSession", "as_spelt", "default_taste", "preprocessed"]
+__all__ = ["OneSession", "default_taste", "preprocessed"]

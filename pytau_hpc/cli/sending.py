@@ -91,8 +91,10 @@ def send(
     if not wait or code == INTERRUPTED:
         return code
     # What was run here is over. What somebody else runs of these points may not be.
-    if not stays and not _going_on(place, order):
-        return _final_code(place, order) if code in (0, FINISHED_WITH_FAILURES) else code
+    if not stays:
+        states = _states(place, order)
+        if states.isdisjoint({State.QUEUED, State.RUNNING}):
+            return _final_code(states) if code in (0, FINISHED_WITH_FAILURES) else code
     every_s = 10 if way.queues else 1
     return _wait(place, order, auto_resume=auto_resume, as_json=as_json, every_s=every_s)
 
@@ -165,7 +167,7 @@ def _wait(
     )
     if again is not None and again.stopped:
         return INTERRUPTED
-    return _final_code(place, order)
+    return _final_code(_states(place, order))
 
 
 def _states(place: SweepDir, order: Order) -> set[State]:
@@ -175,14 +177,9 @@ def _states(place: SweepDir, order: Order) -> set[State]:
     return {State(count.state) for count in found}
 
 
-def _going_on(place: SweepDir, order: Order) -> bool:
-    return not _states(place, order).isdisjoint({State.QUEUED, State.RUNNING})
-
-
-def _final_code(place: SweepDir, order: Order) -> int:
+def _final_code(states: set[State]) -> int:
     """What the end of a wait answers, whichever way it came."""
-    all_well = _states(place, order) <= {State.SUCCEEDED, State.CANCELLED}
-    return 0 if all_well else FINISHED_WITH_FAILURES
+    return 0 if states <= {State.SUCCEEDED, State.CANCELLED} else FINISHED_WITH_FAILURES
 
 
 def _closing(place: SweepDir, done: Done, *, as_json: bool, summary: bool) -> int:

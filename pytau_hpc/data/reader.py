@@ -94,7 +94,7 @@ class Values:
 
     def spelt(self, region: str) -> str:
         """A region as the session spells it, where only upper and lower case differ; else as it is given."""
-        alike = [one for one in self.regions if one.casefold() == region.casefold()]
+        alike = [one for one in self.regions if one.casefold() == str(region).casefold()]
         return alike[0] if len(alike) == 1 else region
 
     def problems(self, selection: Selection) -> list[str]:

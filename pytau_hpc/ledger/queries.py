@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from pytau_hpc.ledger.ledger import Ledger
@@ -158,9 +157,3 @@ def heard_of_since(ledger: Ledger, since: float) -> frozenset[tuple[str, int]]:
         {"since": since},
     )
     return frozenset((submission, task) for submission, task in rows)
-
-
-def states_of(ledger: Ledger, point_ids: Collection[str]) -> set[str]:
-    """The states that some points are in."""
-    rows = ledger.connection.execute("SELECT point_id, state FROM point")
-    return {state for point_id, state in rows if point_id in point_ids}

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+from pytau_hpc import pace
 from pytau_hpc.collect import Collected, collect
 from pytau_hpc.errors import LockTimeout
 from pytau_hpc.ledger import summary
@@ -46,10 +47,6 @@ COLLECT_EVERY_S = 1.0
 PAINT_EVERY_S = 0.25
 #: How often a log gets a line at most.
 LINE_EVERY_S = 10.0
-#: Reading a huge ledger takes time that belongs to the fits: at most this share of it.
-COLLECT_SHARE = 0.05
-#: And however long a look took, the next one comes after this.
-LONGEST_PAUSE_S = 60.0
 MAX_RUNNING = 8
 
 
@@ -150,7 +147,7 @@ class LiveBar:
                 self._snapshot = snapshot_of(collected, self._uuid, self._snapshot.total)
         finally:
             spent = self._clock() - now
-            self._next_collect = self._clock() + _pause_s(spent, COLLECT_EVERY_S)
+            self._next_collect = self._clock() + pace.pause_s(spent, COLLECT_EVERY_S)
 
     def _say(self, now: float) -> None:
         """One line where there is no terminal, if it says something else than the one before."""
@@ -286,7 +283,7 @@ def watch(
         began = clock()
         with collect(sweep, **how) as collected:
             status = status_of(sweep, collected, which=which, called=called)
-        pause_s = _pause_s(clock() - began, every_s)
+        pause_s = pace.pause_s(clock() - began, every_s)
         if live is not None:
             lines = as_lines(status, width=live.console.width, running=10)
             live.update(painted(lines), refresh=True)
@@ -324,8 +321,3 @@ def watch(
         # The live picture is gone; the last one stays.
         live.console.print(painted(as_lines(status, width=live.console.width)))
     return status
-
-
-def _pause_s(spent_s: float, least_s: float) -> float:
-    """How long not to look, after a look that took so long; some of that may have been waiting for somebody else."""
-    return min(max(least_s, spent_s / COLLECT_SHARE), max(least_s, LONGEST_PAUSE_S))

@@ -6,6 +6,7 @@ import json
 import pytest
 from filelock import FileLock
 
+from pytau_hpc import pace
 from pytau_hpc.choose import Choices
 from pytau_hpc.ledger.summary import Which
 from pytau_hpc.prepare import Prepared
@@ -182,17 +183,11 @@ def test_the_bar_fits_into_the_terminal():
     assert text[-1] == "  … 12 more"
 
 
-def watch(sweep: BuiltSweep, *happens, stream: io.StringIO, json_lines: bool = False):
+def watch(sweep: BuiltSweep, *happens, stream: io.StringIO, **how):
     """Watch until it ends by itself; before each look after the first, one of `happens` is called."""
     todo = list(happens)
-    return live.watch(
-        sweep.dir,
-        which=Which(),
-        called=None,
-        json_lines=json_lines,
-        stream=stream,
-        sleep=lambda seconds: todo.pop(0)(),
-    )
+    given = {"which": Which(), "json_lines": False, "sleep": lambda seconds: todo.pop(0)()}
+    return live.watch(sweep.dir, called=None, stream=stream, **{**given, **how})
 
 
 @pytest.mark.parametrize("json_lines", [False, True])
@@ -249,27 +244,17 @@ def test_a_decision_that_takes_an_hour_is_no_look_that_took_an_hour(study):
         clock.now += 3600
         return next(decisions)
 
-    live.watch(
-        sweep.dir,
-        which=Which(),
-        called=None,
-        json_lines=False,
-        every_s=1.0,
-        until=decide,
-        stream=io.StringIO(),
-        sleep=slept.append,
-        clock=clock,
-    )
+    watch(sweep, stream=io.StringIO(), every_s=1.0, until=decide, sleep=slept.append, clock=clock)
 
     assert slept == [1.0]
 
 
 def test_what_somebody_else_does_for_long_is_no_reason_to_sleep_for_longer():
     """The next look comes within a minute, whatever the last one waited for."""
-    assert live._pause_s(0.01, 1.0) == 1.0
-    assert live._pause_s(0.5, 1.0) == 10.0
-    assert live._pause_s(85.0, 1.0) == 60.0
-    assert live._pause_s(85.0, 300.0) == 300.0
+    assert pace.pause_s(0.01, 1.0) == 1.0
+    assert pace.pause_s(0.5, 1.0) == 10.0
+    assert pace.pause_s(85.0, 1.0) == 60.0
+    assert pace.pause_s(85.0, 300.0) == 300.0
 
 
 def test_only_what_was_asked_for_is_watched(study):
@@ -280,11 +265,11 @@ def test_only_what_was_asked_for_is_watched(study):
     mine = frozenset({sweep.points[0].point_id})
     stream = io.StringIO()
 
-    def sleep(seconds: float) -> None:
-        run.succeeds(sweep.points[0]).ends()
-
-    last = live.watch(
-        sweep.dir, which=Which(ids=mine), called=None, json_lines=False, stream=stream, sleep=sleep
+    last = watch(
+        sweep,
+        lambda: run.succeeds(sweep.points[0]).ends(),
+        stream=stream,
+        which=Which(ids=mine),
     )
 
     assert last.counts[State.SUCCEEDED] == 1
@@ -308,15 +293,6 @@ def test_what_takes_long_to_decide_is_shown_meanwhile(study):
             shown.append(len(stream.getvalue().splitlines()))
         return True
 
-    live.watch(
-        sweep.dir,
-        which=Which(),
-        called=None,
-        json_lines=False,
-        every_s=1.0,
-        until=decide,
-        stream=stream,
-        clock=clock,
-    )
+    watch(sweep, stream=stream, every_s=1.0, until=decide, clock=clock)
 
     assert shown == [2, 3]
